@@ -1,0 +1,1 @@
+"""Every process: the runners, the embedded server, the command line, operations and the console."""

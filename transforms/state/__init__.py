@@ -1,0 +1,1 @@
+"""Where a user's state lives: the port, and an adapter per place."""
