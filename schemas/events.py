@@ -1,0 +1,43 @@
+"""Events: what a user did, as the engine sees it.
+
+Every source (Avro, JSON, Parquet, Pub/Sub) is brought to this one form by transforms/parse_events.py; attributes are
+plain dicts without nulls, so that "missing" has one meaning everywhere: the key is not there.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+EVENT_BYTES_MAX = 256 * 1024
+"""A larger record is a dead letter (docs/contracts/bounds.md)."""
+
+ARRAY_LENGTH_MAX = 1_000
+"""An event with a longer array is a dead letter."""
+
+ID_BYTES_MAX = 128
+"""User and event ids are at most this many bytes of UTF-8, at least one."""
+
+ENVELOPE = ("event_id", "event_type", "user_id", "event_time")
+"""What every event must have, by its canonical names."""
+
+TIME_MIN_MS = 0
+TIME_MAX_MS = 4_102_444_800_000
+"""Event times from 1970 up to 2100 (exclusive) are believed; anything else is a dead letter."""
+
+
+class Event(NamedTuple):
+    """One event.
+
+    Attributes:
+      time_ms: event time, ms since the epoch, UTC.
+      event_id: unique per subject within the dedup horizon.
+      attributes: declared attributes only, without nulls at any level; amounts are integers in minor units.
+      digest: CRC-32 of the attributes' encoding: tells a repeat from other content under the same id.
+    """
+
+    time_ms: int
+    event_id: str
+    event_type: str
+    user_id: str
+    attributes: dict[str, Any]
+    digest: int

@@ -1,0 +1,74 @@
+"""Grants, denials and reversals as they leave: one flat record each, the same in JSON, Avro and Pub/Sub."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from schemas.proposals import Decision, Proposal
+from schemas.results import Outcome
+
+
+class Settled(NamedTuple):
+    """A proposal and the ledger's answer to it."""
+
+    proposal: Proposal
+    decision: Decision
+
+
+def rfc3339(time_ms: int) -> str:
+    """`2017-01-01T11:53:26Z`; milliseconds only where there are any."""
+    moment = datetime.fromtimestamp(time_ms // 1000, UTC).replace(tzinfo=None).isoformat()
+    return f"{moment}.{time_ms % 1000:03d}Z" if time_ms % 1000 else f"{moment}Z"
+
+
+def grant_records(settled: Settled) -> list[dict[str, Any]]:
+    """The records of schemas/avro/grant.avsc for an approved proposal, one per grant; [] for a denied one."""
+    proposal, decision = settled
+    if decision.outcome is not Outcome.GRANTED or decision.offer is None:
+        return []
+    key = proposal.key
+    return [
+        {
+            "grant_id": grant.grant_id.hex(),
+            "tenant": proposal.tenant,
+            "campaign_id": grant.campaign,
+            "campaign_version": grant.version,
+            "user_id": grant.recipient,
+            "event_id": key.event_id,
+            "event_time": rfc3339(key.time_ms),
+            "amount": amount,
+            "asked": grant.amount,
+            "unit": grant.unit,
+        }
+        for grant, amount in zip(proposal.offers[decision.offer].grants, decision.amounts, strict=True)
+    ]
+
+
+def denial_records(settled: Settled) -> list[dict[str, Any]]:
+    """The record of schemas/avro/denial.avsc for a denied proposal; [] for an approved one.
+
+    A denied list of offers is one denial, told by its last offer's first grant.
+    """
+    proposal, decision = settled
+    if decision.outcome is not Outcome.DENIED or decision.reason is None:
+        return []
+    key, grant = proposal.key, proposal.offers[-1].grants[0]
+    return [
+        {
+            "grant_id": grant.grant_id.hex(),
+            "tenant": proposal.tenant,
+            "campaign_id": key.campaign,
+            "campaign_version": grant.version,
+            "user_id": grant.recipient,
+            "event_id": key.event_id,
+            "event_time": rfc3339(key.time_ms),
+            "asked": grant.amount,
+            "unit": grant.unit,
+            "reason": decision.reason.value,
+            "account": decision.account,
+            "period": decision.period,
+            "use": decision.use,
+            "cap": decision.cap,
+        }
+    ]

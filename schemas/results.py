@@ -1,0 +1,67 @@
+"""Outcomes of a decision and the reasons of a refusal, in documented precedence.
+
+A refusal names the first reason that applies, from the top of `Reason` down; within one reason the accounts are asked
+from the tenant down to the campaign, and an account's limits in the order of its file. A grant that a user may not
+have, or that a parent refuses, therefore never closes a campaign.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Outcome(StrEnum):
+    """What the ledger said."""
+
+    GRANTED = "granted"
+    DENIED = "denied"
+
+
+class Reason(StrEnum):
+    """Why the ledger refused, first applicable reason first.
+
+    Every refusal but `INVALID_AMOUNT` is recorded and spends its id: asked again, the answer is the same, also after a
+    cap was raised.
+    """
+
+    INVALID_AMOUNT = "invalid_amount"
+    """An amount below 1 or at or above 10^14 minor units: a contradictory request, recorded nowhere."""
+
+    ACCOUNT_UNKNOWN = "account_unknown"
+    """An account of the path is not in the ledger: `incentives campaign apply` has not made it."""
+
+    CLOSED = "closed"
+    """An account, or the slice of time the grant falls into, was closed by a grant that did not fit."""
+
+    USER_GRANTS = "user_grants"
+    """The user has had as many grants as a limit `per: user ...` allows."""
+
+    USER_AMOUNT = "user_amount"
+    """The grant does not fit into what is left of the user's amount (cut to nothing, or not cut)."""
+
+    GRANTS = "grants"
+    """The account, or its slice of time, has given as many grants as its limit allows."""
+
+    AMOUNT = "amount"
+    """The grant does not fit into what is left of the account's amount (cut to nothing, or not cut)."""
+
+
+class WhenFull(StrEnum):
+    """What happens to a grant that does not fit a limit."""
+
+    SKIP = "skip"
+    """Deny it; a smaller one may fit later."""
+
+    CUT = "cut"
+    """Give what is left; nothing left is a denial."""
+
+    CLOSE = "close"
+    """Deny it whole and close the account (a limit in total) or its slice of time (a limit per period)."""
+
+
+class Rounding(StrEnum):
+    """How an exact product becomes an integer amount; by magnitude, once."""
+
+    FLOOR = "floor"
+    HALF_UP = "half-up"
+    HALF_EVEN = "half-even"
