@@ -1,0 +1,60 @@
+"""`incentives`: the command line. Parses and prints; what it does is in runners/ops."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from runners import cli_campaigns, cli_runs
+from runners.console import error_console
+from schemas.errors import IncentiveError
+
+_ABOUT = """\
+Incentive Stream rewards users the moment they do something worth rewarding: events in, grants out, budgets never
+overrun.
+
+  incentives demo                                     see it work on a year of real purchases
+  incentives schema infer --events 'events/*.jsonl'   draft the schema file of your own events
+  incentives campaign check campaigns/                is the folder right? every error names file, line and field
+  incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
+  incentives campaign apply campaigns/                put the folder in force
+  incentives live --events - < events.jsonl           run it
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command. Exit code 0; 1 for what the input or the world did wrong, 2 for a wrong call."""
+    parser = argparse.ArgumentParser(
+        prog="incentives", description=_ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    cli_runs.add_commands(commands)
+    cli_campaigns.add_commands(commands)
+    given = parser.parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = given.run
+    try:
+        return run(given)
+    except IncentiveError as error:
+        error_console().print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        return 1
+    except KeyboardInterrupt:
+        error_console().print("stopped")
+        return 130
+
+
+def _escaped(error: Exception) -> str:
+    return str(error).replace("[", "\\[")
+
+
+def existing_folder(text: str) -> Path:
+    """An argparse type: a folder that is there."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return path
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,138 @@
+"""Commands of campaign operators: campaign check and apply, budget show, schema infer and export."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from runners.console import accounts_table, console
+from runners.places import add_server_argument, server_url
+from schemas.errors import UsageError
+from schemas.grants import rfc3339
+from transforms.language import load_folder
+
+_RAW = argparse.RawDescriptionHelpFormatter
+
+_APPLY = """\
+Check the folder, make or change its accounts in the ledger, and publish it as one numbered set, in force from an event
+time on: the first set from the beginning of time, a later one by default as soon as every worker can know it.
+Applying an unchanged folder changes nothing.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module to the parser."""
+    _add_campaign(commands)
+    _add_budget(commands)
+    _add_schema(commands)
+
+
+def _add_campaign(commands: Any) -> None:
+    campaign = commands.add_parser("campaign", help="check campaign files, put them in force")
+    actions = campaign.add_subparsers(title="actions", metavar="ACTION", required=True)
+    check = actions.add_parser("check", help="is the folder right?", description="Check a folder; nothing is changed.")
+    check.add_argument("folder", type=Path)
+    check.set_defaults(run=_check)
+    apply = actions.add_parser("apply", help="put the folder in force", description=_APPLY, formatter_class=_RAW)
+    apply.add_argument("folder", type=Path)
+    apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
+    add_server_argument(apply)
+    apply.set_defaults(run=_apply)
+
+
+def _check(given: argparse.Namespace) -> int:
+    plan_set = load_folder(given.folder)
+    limited = sum(bool(account.limits) for account in plan_set.accounts)
+    console().print(
+        f"{given.folder}: {len(plan_set.plans)} campaigns of tenant {plan_set.tenant} are right; "
+        f"{limited} accounts have limits"
+    )
+    return 0
+
+
+def _apply(given: argparse.Namespace) -> int:
+    from runners.ops.campaigns import apply_folder
+
+    with server_url(given.server) as url:
+        applied = apply_folder(load_folder(given.folder), url, _time_ms(given.from_time), _who())
+    if applied.published is None:
+        console().print(f"set {applied.number} already says this: nothing published")
+        return 0
+    since = applied.published.in_force_from_ms
+    when = "the beginning of time" if since is None else rfc3339(since)
+    console().print(
+        f"published set {applied.number} of tenant {applied.published.tenant}: "
+        f"{len(applied.published.plans)} campaigns, in force from {when}"
+    )
+    return 0
+
+
+def _time_ms(text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--from {text!r} is no time; right would be 2026-12-01T00:00:00Z") from None
+    return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def _who() -> str:
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "unknown"
+
+
+def _add_budget(commands: Any) -> None:
+    budget = commands.add_parser("budget", help="what budgets there are and what is left")
+    actions = budget.add_subparsers(title="actions", metavar="ACTION", required=True)
+    show = actions.add_parser("show", help="use and caps of accounts", description="Use and caps, in minor units.")
+    show.add_argument("account", nargs="*", help="names as in the table, e.g. campaign/spring-10; none = all")
+    show.add_argument("--slices", action="store_true", help="also each hour, day, week or month that was used")
+    show.add_argument("--json", action="store_true", help="as JSON")
+    show.add_argument("--tenant", help="needed only where the server has several")
+    add_server_argument(show)
+    show.set_defaults(run=_show)
+
+
+def _show(given: argparse.Namespace) -> int:
+    from runners.ops.budgets import account_rows
+
+    with server_url(given.server) as url:
+        rows = account_rows(url, given.tenant, given.account, given.slices)
+    if given.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        console().print(accounts_table(rows))
+    return 0
+
+
+def _add_schema(commands: Any) -> None:
+    schema = commands.add_parser("schema", help="schema files: what attributes events have")
+    actions = schema.add_subparsers(title="actions", metavar="ACTION", required=True)
+    infer = actions.add_parser("infer", help="draft a schema file from events")
+    infer.add_argument("--events", action="append", required=True, metavar="GLOB", help="event files to look at")
+    infer.add_argument("--users", action="append", default=[], metavar="GLOB", help="users' files to look at")
+    infer.set_defaults(run=_infer)
+    export = actions.add_parser("export", help="the JSON Schema of campaign files, for editors")
+    export.set_defaults(run=_export)
+
+
+def _infer(given: argparse.Namespace) -> int:
+    from runners.ops.schemas import infer_schema
+
+    print(infer_schema(given.events, given.users), end="")
+    return 0
+
+
+def _export(given: argparse.Namespace) -> int:
+    from transforms.language.json_schema import export
+
+    print(json.dumps(export(), indent=2))
+    return 0

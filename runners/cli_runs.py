@@ -1,0 +1,127 @@
+"""Commands that run pipelines: backtest, live, demo."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from runners.console import accounts_table, console, progress_bar, summary_table
+from runners.places import add_server_argument
+from schemas.errors import UsageError
+from transforms.language import load_folder
+
+_BACKTEST = """\
+Judge history by a folder of campaigns: the same engine and the same budgets as live, paying nobody. Events are decided
+in their total order (event_time, event_id), budgets across all users too.
+
+Writes to --out: grants, denials, reversals and dead_letters, each as .jsonl and .avro, and summary.json.
+
+  incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
+  incentives backtest --events events.jsonl --users users.jsonl --campaigns campaigns/ --out out/
+"""
+
+_LIVE = """\
+Run the campaigns that are in force: each event once, each grant published, budgets in the server that --server names.
+
+  incentives live --events - < events.jsonl            events from standard input, grants to standard output
+  incentives live --events 'day-*.jsonl' --grants grants.jsonl
+  incentives live --events projects/P/subscriptions/S --grants projects/P/topics/T
+
+Publish campaigns first (`incentives campaign apply`). What was decided survives any kill; run it again to go on.
+"""
+
+_DEMO = """\
+See it work: a year of real purchases (Complete Journey, 2,469 households), example campaigns whose budgets run out, a
+backtest of the year, then the live pipeline on a slice of the same stream. Nothing but this package is needed.
+"""
+
+
+def add_commands(commands: Any) -> None:
+    """Add the commands of this module to the parser."""
+    _add_backtest(commands)
+    _add_live(commands)
+    demo = commands.add_parser("demo", help="see it work on real purchases", description=_DEMO, formatter_class=_RAW)
+    demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for all it makes (default: demo-out)")
+    demo.set_defaults(run=_demo)
+
+
+_RAW = argparse.RawDescriptionHelpFormatter
+
+
+def _add_backtest(commands: Any) -> None:
+    parser = commands.add_parser(
+        "backtest", help="judge history, pay nobody", description=_BACKTEST, formatter_class=_RAW
+    )
+    files = "path or glob, may be repeated: .avro, .jsonl (.gz), .parquet"
+    parser.add_argument("--events", action="append", required=True, metavar="GLOB", help=f"event files: {files}")
+    parser.add_argument("--campaigns", required=True, type=Path, metavar="DIR", help="folder of campaign files")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    parser.add_argument("--users", action="append", default=[], metavar="FILE", help=f"users' attributes: {files}")
+    parser.set_defaults(run=_backtest)
+
+
+def _backtest(given: argparse.Namespace) -> int:
+    from runners.ops.backtest import BacktestRequest, run_backtest
+
+    request = BacktestRequest(given.events, load_folder(given.campaigns), given.out, given.users)
+    with progress_bar() as say:
+        summary = run_backtest(request, say)
+    out = console()
+    out.print(summary_table(summary))
+    out.print(accounts_table(summary.accounts))
+    events = summary.events
+    taken = f"{events['events_advanced']:,} events taken in"
+    out.print(f"{taken}, {events['events_duplicate']:,} duplicates, {events['events_dead_lettered']:,} dead letters")
+    out.print(f"Files: {given.out}/ (summary.json has these numbers)")
+    return 0
+
+
+def _add_live(commands: Any) -> None:
+    parser = commands.add_parser("live", help="run the campaigns in force", description=_LIVE, formatter_class=_RAW)
+    parser.add_argument(
+        "--events",
+        action="append",
+        required=True,
+        metavar="SOURCE",
+        help="'-' for standard input, files (.jsonl, .avro), or a Pub/Sub subscription projects/P/subscriptions/S",
+    )
+    parser.add_argument(
+        "--grants",
+        default="-",
+        metavar="SINK",
+        help="'-' for standard output (default), a .jsonl file, or a Pub/Sub topic projects/P/topics/T",
+    )
+    parser.add_argument(
+        "--dead-letters",
+        default="dead_letters.jsonl",
+        metavar="SINK",
+        help="where inputs go that cannot be processed: a .jsonl file (default: dead_letters.jsonl) or a topic",
+    )
+    parser.add_argument("--tenant", help="whose campaigns; needed only where the server has several")
+    add_server_argument(parser)
+    parser.set_defaults(run=_live)
+
+
+def _live(given: argparse.Namespace) -> int:
+    from runners.ops.live import LiveRequest, run_live
+
+    if "-" in given.events and len(given.events) > 1:
+        raise UsageError("--events - reads standard input alone; name the files, or pipe them")
+    request = LiveRequest(tuple(given.events), given.grants, given.dead_letters, given.server, given.tenant)
+    counts = run_live(request)
+    print(
+        f"{counts['events_advanced']:,} events taken in, {counts['events_duplicate']:,} duplicates, "
+        f"{counts['grants_emitted']:,} grants, {counts['denials_emitted']:,} denials",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _demo(given: argparse.Namespace) -> int:
+    from runners.ops.demo import run_demo
+
+    return run_demo(given.out)
+
+

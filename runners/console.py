@@ -1,0 +1,96 @@
+"""What people see on a terminal: tables, times and amounts, in one hand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from runners.ops.backtest import CampaignSummary, Say, Summary
+
+
+def console() -> Console:
+    """Standard output. Without a terminal it is wide enough for the tables."""
+    found = Console(highlight=False)
+    return found if found.is_terminal else Console(highlight=False, width=150)
+
+
+def error_console() -> Console:
+    """Standard error."""
+    return Console(stderr=True, highlight=False)
+
+
+def number(value: int | None) -> str:
+    """`1,234`; a dash for none."""
+    return "-" if value is None else f"{value:,}"
+
+
+def moment(text: str | None) -> str:
+    """A day and minute of an RFC 3339 time."""
+    return "-" if text is None else text[:16].replace("T", " ")
+
+
+@contextmanager
+def progress_bar(events: int | None = None) -> Iterator[Say]:
+    """Bars for the stages of a backtest, on standard error, so that output can be piped."""
+    columns = (SpinnerColumn(), TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.completed:>10,.0f}"))
+    with Progress(*columns, TimeElapsedColumn(), console=error_console(), transient=True) as progress:
+        tasks = {stage: progress.add_task(stage, total=events) for stage in ("read", "advanced", "settled")}
+
+        def say(done: dict[str, int]) -> None:
+            total = max(done["read"], 1)
+            for stage, count in done.items():
+                progress.update(tasks[stage], completed=count, total=total if stage == "advanced" else None)
+
+        yield say
+
+
+def summary_table(summary: Summary) -> Table:
+    """A backtest's campaigns: matched, granted, denied by reason, spent of cap, and when a cap was reached."""
+    table = Table(title=f"Campaigns of {summary.tenant}", title_justify="left", header_style="bold")
+    table.add_column("campaign")
+    for heading in ("matched", "granted", "amount", "of cap"):
+        table.add_column(heading, justify="right")
+    table.add_column("denied")
+    table.add_column("cap reached (UTC)")
+    for campaign, row in sorted(summary.campaigns.items()):
+        denied = ", ".join(f"{count:,} {reason}" for reason, count in sorted(row.denied.items())) or "-"
+        amount = f"{row.amount:,} {row.unit}"
+        table.add_row(
+            campaign, number(row.matched), number(row.granted), amount, _share(row), denied, moment(row.exhausted_at)
+        )
+    return table
+
+
+def _share(row: CampaignSummary) -> str:
+    """How much of its total cap a campaign has used."""
+    if row.cap_amount:
+        return f"{row.amount / row.cap_amount:.1%} of {row.cap_amount:,}"
+    if row.cap_grants:
+        return f"{row.granted / row.cap_grants:.1%} of {row.cap_grants:,} grants"
+    return "-"
+
+
+def accounts_table(accounts: list[dict[str, object]]) -> Table:
+    """Accounts with their use and caps, minor units."""
+    table = Table(title="Accounts", title_justify="left", header_style="bold")
+    table.add_column("account")
+    for heading in ("grants", "cap", "amount", "cap", "left"):
+        table.add_column(heading, justify="right")
+    table.add_column("unit")
+    table.add_column("state")
+    for row in accounts:
+        amount, cap = row["amount"], row["cap_amount"]
+        assert isinstance(amount, int)
+        left = cap - amount if isinstance(cap, int) else None
+        table.add_row(
+            str(row["account"]),
+            *(number(value if isinstance(value, int) else None) for value in (row["grants"], row["cap_grants"])),
+            *(number(value if isinstance(value, int) else None) for value in (amount, cap, left)),
+            str(row["unit"]) or "-",
+            "closed" if row["closed"] else "open",
+        )
+    return table

@@ -1,0 +1,230 @@
+"""Run a backtest: history through the engine and a throwaway ledger, and the numbers of its summary."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apache_beam as beam
+import msgspec
+from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+
+from pipelines.backtest import BacktestInput, build_backtest
+from runners import embedded
+from runners.ledgers import RedisLedgerAddress
+from schemas.errors import DeadLetterLimitError, UsageError
+from schemas.plans import PlanSet
+from schemas.proposals import AccountSnapshot
+from transforms.dead_letter import DeadLetterLimit
+from transforms.event_files import expand, read_users, split
+from transforms.event_parser import EventParser
+from transforms.keep import KeepFn, kept
+from transforms.metrics import NAMESPACE, Count
+from transforms.progress import progress_of
+from transforms.tally import CampaignTally, decode_tally
+
+Say = Callable[[dict[str, int]], None]
+"""Told how many events were read and advanced and how many proposals settled so far, by "read", "advanced", "settled"."""
+
+PART_BYTES = 32 << 20
+PARALLEL_BYTES = 256 << 20
+"""Larger inputs are read and advanced by two processes; below, starting them costs more than they save."""
+
+
+@dataclass(frozen=True)
+class BacktestRequest:
+    """What to run.
+
+    Attributes:
+      events, users: paths or globs. out: folder for the results, made if missing.
+      server: Redis URL of an empty server to settle in, None = an embedded one, thrown away afterwards.
+    """
+
+    events: Sequence[str]
+    plan_set: PlanSet
+    out: Path
+    users: Sequence[str] = ()
+    server: str | None = None
+    limit: DeadLetterLimit = DeadLetterLimit()
+
+
+class CampaignSummary(msgspec.Struct, kw_only=True):
+    """One campaign's row of a backtest. Amounts in minor units of unit; cap None = not capped in total."""
+
+    matched: int
+    granted: int
+    amount: int
+    unit: str
+    cut: int
+    denied: dict[str, int]
+    cap_grants: int | None
+    cap_amount: int | None
+    exhausted_at: str | None
+    first_at: str | None
+    last_at: str | None
+
+
+class Summary(msgspec.Struct, kw_only=True):
+    """A backtest in numbers: what summary.json holds."""
+
+    tenant: str
+    events: dict[str, int]
+    campaigns: dict[str, CampaignSummary]
+    accounts: list[dict[str, Any]]
+    files: list[str]
+
+
+def run_backtest(request: BacktestRequest, say: Say | None = None) -> Summary:
+    """Run it, write its files and summary.json, and return the summary.
+
+    Args:
+      say: called a few times a second while it works.
+
+    Raises:
+      UsageError: no file matches. DeadLetterLimitError: too much of the input is no event.
+    """
+    given = _input(request)
+    request.out.mkdir(parents=True, exist_ok=True)
+    with _server(request.server) as url:
+        address = RedisLedgerAddress(url)
+        ledger = address(request.plan_set.tenant)
+        ledger.drop()
+        ledger.define(request.plan_set.accounts)
+        counts, tally, matched = _run(request, given, address, say)
+        accounts = ledger.snapshot()
+        ledger.drop()
+    summary = Summary(
+        tenant=request.plan_set.tenant,
+        events=counts,
+        campaigns=_campaigns(request.plan_set, tally, matched, accounts),
+        accounts=[_account(account) for account in accounts],
+        files=sorted(str(path) for path in request.out.iterdir() if path.suffix in (".jsonl", ".avro")),
+    )
+    encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
+    (request.out / "summary.json").write_bytes(encoded + b"\n")
+    return summary
+
+
+def _input(request: BacktestRequest) -> BacktestInput:
+    parts = [part for path in expand(request.events) for part in split(path, PART_BYTES)]
+    profiles: list[tuple[str, dict[str, Any]]] = []
+    if request.users:
+        parser = EventParser(request.plan_set.schema)
+        profiles = [profile for path in expand(request.users) for profile in read_users(path, parser)]
+    return BacktestInput(tuple(parts), tuple(profiles), (request.plan_set,))
+
+
+@contextmanager
+def _server(url: str | None) -> Iterator[str]:
+    if url is not None:
+        yield url
+        return
+    with tempfile.TemporaryDirectory(prefix="incentives-backtest-") as folder, embedded.start(Path(folder)) as server:
+        yield server.url
+
+
+def _run(
+    request: BacktestRequest, given: BacktestInput, address: RedisLedgerAddress, say: Say | None
+) -> tuple[dict[str, int], dict[str, CampaignTally], dict[str, int]]:
+    """Build and run the graph; counts by metric name, the tally, and events matched by campaign."""
+    with tempfile.TemporaryDirectory(prefix="incentives-progress-") as scratch:
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=_options(given))
+        built = build_backtest(pipeline, given, address, str(request.out), scratch, request.limit)
+        built.tally | "KeepTally" >> beam.ParDo(KeepFn(f"{scratch}/tally"))
+        built.matched | "KeepMatched" >> beam.ParDo(KeepFn(f"{scratch}/matched"))
+        with _watched(scratch, say):
+            result = _finished(pipeline)
+        matched = dict(msgspec.msgpack.decode(raw) for raw in kept(f"{scratch}/matched"))
+        tallies = [decode_tally(raw) for raw in kept(f"{scratch}/tally")]
+    return _counts(result), tallies[0] if tallies else {}, matched
+
+
+def _options(given: BacktestInput) -> PipelineOptions:
+    """Two processes where the input is large enough to pay for starting them."""
+    if sum(part.end - part.start for part in given.parts if part.format != "parquet") < PARALLEL_BYTES:
+        return PipelineOptions([])
+    return PipelineOptions(["--direct_running_mode=multi_processing", "--direct_num_workers=2"])
+
+
+def _finished(pipeline: beam.Pipeline) -> Any:
+    """Run to the end. Beam wraps what a step raises into a RuntimeError; a limit that was passed is told as such."""
+    try:
+        result = pipeline.run()
+        result.wait_until_finish()
+    except RuntimeError as error:
+        limit = re.search(r"DeadLetterLimitError: (.*?)(?: \[while running|$)", str(error))
+        if limit:
+            raise DeadLetterLimitError(limit.group(1)) from error
+        raise
+    return result
+
+
+@contextmanager
+def _watched(scratch: str, say: Say | None) -> Iterator[None]:
+    """Tell the caller how far the stages are while the body runs."""
+    if say is None:
+        yield
+        return
+    done = threading.Event()
+
+    def look() -> None:
+        while not done.wait(0.2):
+            say({stage: progress_of(scratch, stage) for stage in ("read", "advanced", "settled")})
+
+    looking = threading.Thread(target=look, name="progress", daemon=True)
+    looking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        looking.join()
+
+
+def _counts(result: Any) -> dict[str, int]:
+    counters = result.metrics().query()["counters"]
+    found = {metric.key.metric.name: metric.result for metric in counters if metric.key.metric.namespace == NAMESPACE}
+    return {count.value: found.get(count.value, 0) for count in Count}
+
+
+def _campaigns(
+    plan_set: PlanSet, tally: dict[str, CampaignTally], matched: dict[str, int], accounts: list[AccountSnapshot]
+) -> dict[str, CampaignSummary]:
+    caps = {account.name: account.uses[0] for account in accounts}
+    rows = {}
+    for plan in plan_set.plans:
+        entry, total = tally.get(plan.campaign, CampaignTally()), caps[f"campaign/{plan.campaign}"]
+        incentive = plan.incentive or (plan.counter and plan.counter.steps[0].incentive)
+        rows[plan.campaign] = CampaignSummary(
+            matched=matched.get(plan.campaign, 0),
+            granted=entry.granted,
+            amount=entry.amount,
+            unit=incentive.unit if incentive else "",
+            cut=entry.cut,
+            denied=entry.denied,
+            cap_grants=total.grants_cap,
+            cap_amount=total.amount_cap,
+            exhausted_at=entry.exhausted_at,
+            first_at=entry.first_at,
+            last_at=entry.last_at,
+        )
+    return rows
+
+
+def _account(account: AccountSnapshot) -> dict[str, Any]:
+    total = account.uses[0]
+    return {
+        "account": account.name,
+        "unit": account.unit,
+        "grants": total.grants,
+        "amount": total.amount,
+        "cap_grants": total.grants_cap,
+        "cap_amount": total.amount_cap,
+        "closed": total.closed,
+    }

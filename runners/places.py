@@ -1,0 +1,32 @@
+"""Where the server is: an embedded one in a folder, or any Redis or Valkey by URL."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from runners import embedded
+
+DEFAULT_SERVER = ".incentives"
+
+
+def add_server_argument(parser: argparse.ArgumentParser) -> None:
+    """The one option that says where budgets, campaigns and users' state are kept."""
+    parser.add_argument(
+        "--server",
+        default=DEFAULT_SERVER,
+        metavar="PLACE",
+        help=f"redis://, rediss:// or unix:// URL, or a folder for the embedded server (default: {DEFAULT_SERVER})",
+    )
+
+
+@contextmanager
+def server_url(place: str) -> Iterator[str]:
+    """The URL of the server at a place; an embedded one runs as long as the body (or whoever started it) does."""
+    if "://" in place:
+        yield place
+        return
+    with embedded.start(Path(place)) as server:
+        yield server.url

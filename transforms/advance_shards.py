@@ -1,0 +1,199 @@
+"""Advance whole histories: users in shards, each shard's events in total order, state as live objects.
+
+A backtest's place of user state. Sorting by user first lets one user's state be dropped before the next one's begins;
+the proposals leave as runs, cut into slices of time so that the settler never holds more than a slice.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+from apache_beam.pvalue import PCollection, TaggedOutput
+
+from schemas.dead_letters import DeadLetter, DeadLetterReason
+from schemas.events import Event
+from schemas.plans import DAY_MS, decode_plan_set
+from schemas.proposals import Proposal
+from transforms.engine import Profile, Timeline, UserState, Verdict, advance
+from transforms.metrics import Count, counter
+from transforms.progress import Progress
+
+SHARDS = 128
+SLICE_MS = 7 * DAY_MS
+"""Proposals of one slice are settled together, in memory: a week of proposals must fit."""
+
+DEAD_LETTER = "dead_letter"
+MATCHED = "matched"
+
+
+class ShardBlob(msgspec.Struct, frozen=True, array_like=True):
+    """What one reader found for one shard."""
+
+    profiles: list[tuple[str, dict[str, Any]]]
+    events: list[Event]
+
+
+class AdvancedShards(NamedTuple):
+    """runs: (tenant, a run of encode_run). matched: (campaign, how many events met it). dead_letter: events too old."""
+
+    runs: PCollection[tuple[str, bytes]]
+    matched: PCollection[tuple[str, int]]
+    dead_letter: PCollection[DeadLetter]
+
+
+def shard_of(user_id: str) -> int:
+    """The shard of a user, 0 .. SHARDS - 1; the same in every process."""
+    return zlib.crc32(user_id.encode()) % SHARDS
+
+
+encode_shard = msgspec.msgpack.Encoder().encode
+_decode_shard = msgspec.msgpack.Decoder(ShardBlob).decode
+_decode_proposals = msgspec.msgpack.Decoder(list[Proposal]).decode
+
+
+def encode_run(slice_number: int, proposals: list[Proposal]) -> bytes:
+    """Proposals of one shard within one slice of time, in OrderKey order, as bytes."""
+    return slice_number.to_bytes(8, "big", signed=True) + encode_shard(proposals)
+
+
+def run_slice(run: bytes) -> int:
+    """The slice of time of a run's bytes."""
+    return int.from_bytes(run[:8], "big", signed=True)
+
+
+def decode_run(run: bytes) -> list[Proposal]:
+    """The proposals of a run's bytes."""
+    return _decode_proposals(memoryview(run)[8:])
+
+
+class AdvanceShards(beam.PTransform):  # type: ignore[misc]
+    """From (shard, encoded ShardBlob) to runs of proposals."""
+
+    def __init__(self, plan_sets: Iterable[bytes], progress: Progress) -> None:
+        super().__init__()
+        self._plan_sets, self._progress = tuple(plan_sets), progress
+
+    def expand(self, shards: PCollection[tuple[int, bytes]]) -> AdvancedShards:
+        advanced = (
+            shards
+            | "GroupByShard" >> beam.GroupByKey()
+            | "AdvanceShard"
+            >> beam.ParDo(_AdvanceShardFn(self._plan_sets, self._progress)).with_outputs(MATCHED, DEAD_LETTER, main="runs")
+        )
+        return AdvancedShards(advanced.runs, advanced[MATCHED], advanced[DEAD_LETTER])
+
+
+class _AdvanceShardFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, plan_sets: tuple[bytes, ...], progress: Progress) -> None:
+        self._plan_sets, self._progress = plan_sets, progress
+        self._timeline: Timeline | None = None
+
+    def setup(self) -> None:
+        self._timeline = Timeline([decode_plan_set(raw) for raw in self._plan_sets])
+
+    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
+        assert self._timeline is not None
+        profiles, events = _unpacked(element[1])
+        shard = _Shard(self._timeline, profiles)
+        shard.advance(events)
+        yield from shard.runs()
+        for campaign, times in sorted(shard.matched.items()):
+            yield TaggedOutput(MATCHED, (campaign, times))
+        for event in shard.too_old:
+            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, shard.floor_ms[event.user_id]))
+        shard.count()
+        self._progress.add(len(events))
+
+
+class _Shard:
+    """One shard's users, advanced one after the other."""
+
+    def __init__(self, timeline: Timeline, profiles: dict[str, dict[str, Any]]) -> None:
+        self._timeline, self._profiles = timeline, profiles
+        self._proposals: list[Proposal] = []
+        self._verdicts: Counter[Verdict] = Counter()
+        self._over_limit = 0
+        self._with_match = 0
+        self.matched: Counter[str] = Counter()
+        self.too_old: list[Event] = []
+        self.floor_ms: dict[str, int | None] = {}
+
+    def advance(self, events: list[Event]) -> None:
+        """Events of all the shard's users, sorted by user and total order."""
+        state, user, at = UserState(), None, self._timeline.at
+        proposals, verdicts, matched = self._proposals, self._verdicts, self.matched
+        for event in events:
+            if event.user_id != user:
+                user = event.user_id
+                state = self._fresh(user, at(event.time_ms))
+            done = advance(state, event, at(event.time_ms))
+            state = done.state
+            verdicts[done.verdict] += 1
+            if done.matched:
+                self._with_match += 1
+                proposals.extend(done.proposals)
+                for campaign in done.matched:
+                    matched[campaign] += 1
+                self._over_limit += len(done.over_limit)
+            elif done.verdict is Verdict.TOO_OLD:
+                self.too_old.append(event)
+                self.floor_ms[event.user_id] = state.floor_ms
+
+    def _fresh(self, user: str, plans: Any) -> UserState:
+        profile = self._profiles.get(user)
+        state = UserState()
+        return advance(state, Profile(user, profile), plans).state if profile else state
+
+    def runs(self) -> Iterator[tuple[str, bytes]]:
+        """The proposals, a run a slice of time."""
+        slices: dict[int, list[Proposal]] = defaultdict(list)
+        for proposal in self._proposals:
+            slices[proposal.key.time_ms // SLICE_MS].append(proposal)
+        for number, proposals in sorted(slices.items()):
+            proposals.sort(key=lambda proposal: proposal.key)
+            yield self._timeline.latest.tenant, encode_run(number, proposals)
+
+    def count(self) -> None:
+        """Tell the metrics what this shard came to."""
+        for verdict, name in VERDICT_COUNTS.items():
+            counter(name).inc(self._verdicts[verdict])
+        counter(Count.EVENTS_MATCHED).inc(self._with_match)
+        counter(Count.COUNTERS_OVER_LIMIT).inc(self._over_limit)
+        counter(Count.PROPOSALS_MADE).inc(len(self._proposals))
+
+
+VERDICT_COUNTS = {
+    Verdict.ADVANCED: Count.EVENTS_ADVANCED,
+    Verdict.DUPLICATE: Count.EVENTS_DUPLICATE,
+    Verdict.CONFLICTING_DUPLICATE: Count.EVENTS_CONFLICTING_DUPLICATE,
+    Verdict.TOO_OLD: Count.EVENTS_TOO_OLD,
+}
+
+
+def too_old_letter(event: Event, floor_ms: int | None) -> DeadLetter:
+    """The dead letter of an event at or below its user's floor."""
+    return DeadLetter(
+        stage="AdvanceUsers",
+        reason=DeadLetterReason.TOO_OLD,
+        message=f"event_time {event.time_ms} ms is not after {floor_ms} ms, up to where this user's event ids are forgotten",
+        payload=msgspec.json.encode(event),
+        attributes={},
+        event_id=event.event_id,
+        event_time_ms=event.time_ms,
+    )
+
+
+def _unpacked(blobs: Iterable[bytes]) -> tuple[dict[str, dict[str, Any]], list[Event]]:
+    profiles: dict[str, dict[str, Any]] = {}
+    events: list[Event] = []
+    for blob in blobs:
+        read = _decode_shard(blob)
+        profiles.update(read.profiles)
+        events += read.events
+    events.sort(key=lambda event: (event.user_id, event.time_ms, event.event_id))
+    return profiles, events

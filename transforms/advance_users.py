@@ -1,0 +1,89 @@
+"""Advance users in Beam's own state: one cell of bytes per user, on any runner with keyed state.
+
+Read state, advance, write state once, yield. Beam's state cache walks every loaded module to guess an object's size;
+cells are small bytes, so the guess is replaced by a constant (facts of the Beam version named below).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import apache_beam as beam
+import msgspec
+from apache_beam.coders import BytesCoder
+from apache_beam.pvalue import PCollection, TaggedOutput
+from apache_beam.runners.worker import statecache
+from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
+
+from schemas.dead_letters import DeadLetter
+from schemas.events import Event
+from schemas.proposals import encode_proposal
+from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
+from transforms.engine import Verdict, advance, decode_state
+from transforms.metrics import Count, counter
+from transforms.plan_source import PlanSource
+
+DEAD_LETTER = "dead_letter"
+_PATCHED_BEAM = "2.77."
+_CELL_SIZE = 1_024
+
+if beam.__version__.startswith(_PATCHED_BEAM):
+    statecache.get_deep_size = lambda *objects: _CELL_SIZE
+
+_encode_event = msgspec.msgpack.Encoder().encode
+_decode_event = msgspec.msgpack.Decoder(Event).decode
+
+
+class AdvanceUsersResult(NamedTuple):
+    """proposals: (tenant, encoded Proposal)."""
+
+    proposals: PCollection[tuple[str, bytes]]
+    dead_letter: PCollection[DeadLetter]
+
+
+class AdvanceUsers(beam.PTransform):  # type: ignore[misc]
+    """From events to proposals, keyed by subject."""
+
+    def __init__(self, plans: PlanSource) -> None:
+        super().__init__()
+        self._plans = plans
+
+    def expand(self, events: PCollection[Event]) -> AdvanceUsersResult:
+        advanced = (
+            events
+            | "KeyBySubject" >> beam.Map(_keyed).with_output_types(tuple[str, bytes])
+            | "AdvanceUser" >> beam.ParDo(_AdvanceUserFn(self._plans)).with_outputs(DEAD_LETTER, main="proposals")
+        )
+        proposals = advanced.proposals | "Proposals" >> beam.Map(_same).with_output_types(tuple[str, bytes])
+        return AdvanceUsersResult(proposals, advanced[DEAD_LETTER])
+
+
+def _keyed(event: Event) -> tuple[str, bytes]:
+    return event.user_id, _encode_event(event)
+
+
+def _same(element: tuple[str, bytes]) -> tuple[str, bytes]:
+    return element
+
+
+class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
+    CELL = ReadModifyWriteStateSpec("cell", BytesCoder())
+
+    def __init__(self, plans: PlanSource) -> None:
+        self._plans = plans
+
+    def process(self, element: tuple[str, bytes], cell: Any = beam.DoFn.StateParam(CELL)) -> Iterator[Any]:
+        event = _decode_event(element[1])
+        done = advance(decode_state(cell.read()), event, self._plans.timeline().at(event.time_ms))
+        counter(VERDICT_COUNTS[done.verdict]).inc()
+        if done.verdict is Verdict.TOO_OLD:
+            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, done.state.floor_ms))
+        if done.verdict is not Verdict.ADVANCED:
+            return
+        cell.write(done.state.encoded())
+        counter(Count.EVENTS_MATCHED).inc(bool(done.matched))
+        counter(Count.COUNTERS_OVER_LIMIT).inc(len(done.over_limit))
+        counter(Count.PROPOSALS_MADE).inc(len(done.proposals))
+        for proposal in done.proposals:
+            yield proposal.tenant, encode_proposal(proposal)

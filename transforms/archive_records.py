@@ -1,0 +1,92 @@
+"""Archive what was settled as files: grants and denials, in the order in which they were decided.
+
+Written under a temporary name and renamed when the bundle ends, so that a file with its final name is whole and a
+retried bundle starts over.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import apache_beam as beam
+import msgspec
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindows
+
+from schemas.codec import ContainerWriter
+from schemas.grants import Settled, denial_records, grant_records
+from schemas.results import Outcome
+from transforms.tally import Tally
+
+_to_json = msgspec.json.Encoder().encode
+
+
+class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
+    """Write grants.jsonl, grants.avro, denials.jsonl and denials.avro; gives one encoded Tally a bundle.
+
+    Meant for one settler: a second bundle writing to the same folder would replace the first one's files.
+    """
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self._folder = folder
+
+    def expand(self, settled: PCollection[list[Settled]]) -> PCollection[bytes]:
+        return settled | "WriteSettled" >> beam.ParDo(_ArchiveSettledFn(self._folder)).with_output_types(bytes)
+
+
+class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._grants: RecordFiles | None = None
+        self._denials: RecordFiles | None = None
+        self._tally = Tally()
+
+    def start_bundle(self) -> None:
+        self._grants = RecordFiles(Path(self._folder), "grants", "grant")
+        self._denials = RecordFiles(Path(self._folder), "denials", "denial")
+        self._tally = Tally()
+
+    def process(self, batch: list[Settled]) -> Iterator[bytes]:
+        assert self._grants is not None and self._denials is not None
+        for settled in batch:
+            if settled.decision.outcome is Outcome.GRANTED:
+                records = grant_records(settled)
+                self._grants.write(records)
+                self._tally.grant(records)
+            else:
+                records = denial_records(settled)
+                self._denials.write(records)
+                self._tally.deny(records)
+        yield from ()
+
+    def finish_bundle(self) -> Iterator[Any]:
+        assert self._grants is not None and self._denials is not None
+        self._grants.close()
+        self._denials.close()
+        yield GlobalWindows.windowed_value(self._tally.encoded())
+
+
+class RecordFiles:
+    """One kind of record as NAME.jsonl and NAME.avro, whole or not there."""
+
+    def __init__(self, folder: Path, name: str, schema: str) -> None:
+        self._paths = [folder / f"{name}.jsonl", folder / f"{name}.avro"]
+        self._lines: IO[bytes] = open(f"{self._paths[0]}.part", "wb", buffering=1 << 20)  # noqa: SIM115
+        self._container = ContainerWriter(Path(f"{self._paths[1]}.part"), schema)
+
+    def write(self, records: list[dict[str, Any]]) -> None:
+        """Append records."""
+        for record in records:
+            self._lines.write(_to_json(record) + b"\n")
+            self._container.write(record)
+
+    def close(self) -> None:
+        """Finish both files and give them their names."""
+        self._lines.close()
+        self._container.close()
+        for path in self._paths:
+            os.replace(f"{path}.part", path)

@@ -1,0 +1,204 @@
+"""The ledger in Redis: one script call decides a batch. This file packs the question and unpacks the answer."""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import redis
+
+from schemas.errors import LedgerUnavailableError
+from schemas.plans import DAY_MS
+from schemas.proposals import AccountSnapshot, AccountSpec, Charge, Decision, Proposal, Use
+from schemas.redis_connection import is_transient
+from schemas.results import Outcome, Reason
+from transforms.budget.keys import control, key
+from transforms.budget.ports import LogEntry, require_valid_accounts, require_valid_batch
+from transforms.budget.scripts import source
+
+T = TypeVar("T")
+
+_REASONS = tuple(Reason)
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder().decode
+_unpack_proposals = msgspec.msgpack.Decoder(list[Proposal]).decode
+
+
+def try_for_seconds(attempt: int) -> None:
+    """The default patience: five tries within about two seconds, then give up and let the runner retry."""
+    if attempt >= 5:
+        raise TimeoutError
+    time.sleep(0.05 * 2**attempt)
+
+
+class RedisLedger:
+    """`Ledger` of one tenant on one Redis or Valkey server.
+
+    Args:
+      client: from `schemas.redis_connection.connect`; answers must be bytes.
+      wait: called with the number of failed tries while the server does not answer, before each further one; raises
+        TimeoutError to give up. The same ids are asked again, so a call that did happen is answered as it was.
+    """
+
+    def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = try_for_seconds) -> None:
+        self._client, self._tenant, self._wait = client, tenant, wait
+        self._control = control(tenant)
+        self._decide = client.register_script(source("decide"))
+        self._define = client.register_script(source("define"))
+
+    def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
+        require_valid_accounts(accounts)
+        specs = [[spec.name, [spec.unit, spec.parent or "", _limits(spec)]] for spec in accounts]
+        return int(self._answer(lambda: self._define(keys=[self._control], args=[_pack(specs), who])))
+
+    def decide(self, proposals: Sequence[Proposal]) -> list[Decision]:
+        require_valid_batch(proposals, self._tenant)
+        if not proposals:
+            return []
+        arguments = _question(proposals)
+        entry, answers = self._answer(lambda: self._decide(keys=[self._control], args=arguments))
+        return _decisions(proposals, _unpack(answers), entry.decode())
+
+    def unmark(self, entries: Sequence[str]) -> None:
+        if entries:
+            self._answer(lambda: self._client.zrem(key(self._tenant, "unpublished"), *entries))
+
+    def unpublished(self, limit: int) -> list[LogEntry]:
+        marked = self._answer(lambda: self._client.zrange(key(self._tenant, "unpublished"), 0, limit - 1))
+        found = [self.entry(entry.decode()) for entry in sorted(marked, key=int)]
+        return [entry for entry in found if entry is not None]
+
+    def entry(self, entry: str) -> LogEntry | None:
+        place = f"{entry}-0"
+        read = self._answer(lambda: self._client.xrange(key(self._tenant, "log"), place, place))
+        if not read:
+            return None
+        fields = read[0][1]
+        proposals = _unpack_proposals(fields[b"proposals"])
+        return LogEntry(entry, proposals, _decisions(proposals, _unpack(fields[b"answers"]), entry))
+
+    def snapshot(self) -> list[AccountSnapshot]:
+        names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))
+        order = {"tenant": 0, "theme": 1, "campaign": 2}
+        ordered = sorted((name.decode() for name in names), key=lambda name: (order[name.split("/")[0]], name))
+        return [self._account(name) for name in ordered]
+
+    def _account(self, name: str) -> AccountSnapshot:
+        def read() -> Any:
+            with self._client.pipeline() as pipe:
+                pipe.hgetall(key(self._tenant, "account", name))
+                pipe.hgetall(key(self._tenant, "slices", name))
+                return pipe.execute()
+
+        account, slices = self._answer(read)
+        unit, _, limits = _unpack(account[b"definition"])
+        caps = {limit[0]: (None if limit[1] < 0 else limit[1], None if limit[2] < 0 else limit[2]) for limit in limits}
+        uses = [_use("total", 0, account.get(b"use"), caps)]
+        for field, raw in slices.items():
+            period, start = field.decode().split(":")
+            uses.append(_use(period, int(start), raw, caps))
+        ordered = [uses[0], *sorted(uses[1:], key=lambda use: (use.period, use.start_ms))]
+        return AccountSnapshot(name, unit, int(account[b"version"]), tuple(ordered))
+
+    def _answer(self, call: Callable[[], T | Any]) -> Any:
+        attempt = 0
+        while True:
+            try:
+                return call()
+            except redis.RedisError as error:
+                if not is_transient(error):
+                    raise
+                attempt += 1
+                try:
+                    self._wait(attempt)
+                except TimeoutError:
+                    raise LedgerUnavailableError(f"no answer from the ledger after {attempt} tries: {error}") from error
+
+
+def _limits(spec: AccountSpec) -> list[list[object]]:
+    return [
+        [limit.period, _cap(limit.grants), _cap(limit.amount), limit.when_full.value] for limit in spec.limits
+    ]
+
+
+def _cap(cap: int | None) -> int:
+    """The script has no null in its arrays: -1 is no cap."""
+    return -1 if cap is None else cap
+
+
+def _question(proposals: Sequence[Proposal]) -> list[bytes | int]:
+    """The script's arguments. Routes, homes and users that repeat within the batch are sent once."""
+    routes: dict[tuple[Charge, ...], int] = {}
+    homes: dict[str, int] = {}
+    users: dict[str, int] = {}
+    route_of: list[int] = []
+    home_of: list[int] = []
+    user_of: list[int] = []
+    amounts: list[int] = []
+    ids: list[bytes] = []
+    shapes: list[int | list[int]] = []
+    decision_homes: list[str] = []
+    decision_ids: list[bytes] = []
+    for proposal in proposals:
+        offers = proposal.offers
+        if len(offers) == 1 and len(offers[0].grants) == 1:
+            shapes.append(1)
+        else:
+            shapes.append([len(offer.grants) for offer in offers])
+            decision_homes.append(f"{proposal.key.time_ms // DAY_MS}")
+            decision_ids.append(proposal.decision_id)
+        for offer in offers:
+            for grant in offer.grants:
+                route_of.append(routes.setdefault(grant.charges, len(routes) + 1))
+                home_of.append(homes.setdefault(f"{grant.campaign}:{grant.generation}", len(homes) + 1))
+                user_of.append(users.setdefault(grant.recipient, len(users) + 1))
+                amounts.append(grant.amount)
+                ids.append(grant.grant_id)
+    wire_routes = [[_wire(charge) for charge in route] for route in routes]
+    columns = [wire_routes, list(homes), list(users), route_of, home_of, user_of, amounts, shapes, decision_homes]
+    newest = max(proposal.key for proposal in proposals).packed()
+    return [_pack(columns), _pack(proposals), b"".join(ids), b"".join(decision_ids), newest, len(proposals)]
+
+
+def _wire(charge: Charge) -> list[object]:
+    flat: list[object] = [charge.account, -1 if charge.cost is None else charge.cost]
+    for period, start in charge.slices:
+        flat += (period, start)
+    return flat
+
+
+def _decisions(proposals: Sequence[Proposal], answers: list[Any], entry: str) -> list[Decision]:
+    return [
+        Decision(Outcome.GRANTED, 0, (proposal.offers[0].grants[0].amount,), entry=entry, unpublished=True)
+        if answer == 1
+        else _decision(answer)
+        for proposal, answer in zip(proposals, answers, strict=True)
+    ]
+
+
+def _decision(answer: list[Any]) -> Decision:
+    granted, repeated, conflicting, entry, unpublished, *rest = answer
+    told = {
+        "repeated": bool(repeated),
+        "conflicting": bool(conflicting),
+        "entry": str(entry) if entry else "",
+        "unpublished": bool(unpublished),
+    }
+    if granted:
+        return Decision(Outcome.GRANTED, rest[0], tuple(rest[1:]), **told)
+    reason, account, period, use, cap = rest
+    return Decision(
+        Outcome.DENIED, reason=_REASONS[reason - 1], account=account, period=period, use=use, cap=cap, **told
+    )
+
+
+def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, tuple[int | None, int | None]]) -> Use:
+
+
+    grants, amount, closed = struct.unpack(">ddB", raw) if raw else (0.0, 0.0, 0)
+    return Use(period, start_ms, int(grants), int(amount), *caps.get(period, (None, None)), bool(closed))
+
+

@@ -1,0 +1,8 @@
+"""Pure decisions: from a user's state and an input to the next state and proposals. `advance` is the one public entry."""
+
+from transforms.engine.advance import Advanced, Profile, Tick, Verdict, advance
+from transforms.engine.campaigns import CompiledSet
+from transforms.engine.state import UserState, decode_state
+from transforms.engine.timeline import Timeline
+
+__all__ = ["Advanced", "CompiledSet", "Profile", "Tick", "Timeline", "UserState", "Verdict", "advance", "decode_state"]

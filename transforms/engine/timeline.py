@@ -1,0 +1,38 @@
+"""Which set of campaigns judges an event: the one in force at its event time, on every worker alike."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Sequence
+
+from schemas.errors import InvariantError
+from schemas.plans import PlanSet
+from transforms.engine.campaigns import CompiledSet
+
+
+class Timeline:
+    """The numbered sets of one tenant, each in force from an event time until the next one's.
+
+    Sets are compiled when first asked for: a long history of sets costs nothing until events of that time come.
+    """
+
+    def __init__(self, sets: Sequence[PlanSet]) -> None:
+        if not sets or sets[0].in_force_from_ms is not None:
+            raise InvariantError("the first set is in force from the beginning of time")
+        self._sets = tuple(sets)
+        self._starts = [plan_set.in_force_from_ms or 0 for plan_set in sets[1:]]
+        if self._starts != sorted(self._starts):
+            raise InvariantError("sets come into force in the order of their numbers")
+        self._compiled: dict[int, CompiledSet] = {}
+
+    @property
+    def latest(self) -> PlanSet:
+        return self._sets[-1]
+
+    def at(self, time_ms: int) -> CompiledSet:
+        """The set in force at an event time."""
+        place = bisect_right(self._starts, time_ms) if self._starts else 0
+        found = self._compiled.get(place)
+        if found is None:
+            found = self._compiled[place] = CompiledSet(self._sets[place])
+        return found

@@ -1,0 +1,84 @@
+"""The registry's port, and what a new set takes over from the earlier ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import msgspec
+
+from schemas.errors import UsageError
+from schemas.plans import Plan, PlanSet
+
+
+class Registry(Protocol):
+    """The numbered sets of one tenant.
+
+    Obligations of an adapter: a number is given once and its set never changes; sets are read in the order of their
+    numbers, all or none; what `publish` returned is what every later `sets` contains.
+    """
+
+    def sets(self) -> tuple[PlanSet, ...]:
+        """All sets, numbers ascending from 1; () before the first.
+
+        Raises:
+          RegistryUnavailableError: no answer; advance nothing by an older reading than two polls.
+        """
+        ...
+
+    def revision(self) -> int:
+        """The number of the latest set, 0 before the first: cheap, to be polled."""
+        ...
+
+    def publish(self, plan_set: PlanSet) -> None:
+        """Keep a set under its number.
+
+        Raises:
+          UsageError: another set was published under that number meanwhile.
+        """
+        ...
+
+
+def numbered(plan_set: PlanSet, earlier: Sequence[PlanSet], in_force_from_ms: int | None) -> PlanSet:
+    """The set as it is to be published behind the earlier ones.
+
+    A campaign keeps its series, and so its users' counters, while its trigger means the same; else the series rises by
+    one and counters start anew (docs/contracts/registry.md).
+
+    Raises:
+      UsageError: the set would come into force before the latest one does.
+    """
+    if not earlier:
+        return msgspec.structs.replace(plan_set, number=1, in_force_from_ms=None)
+    latest = earlier[-1].in_force_from_ms
+    if in_force_from_ms is None or (latest is not None and in_force_from_ms < latest):
+        raise UsageError(f"set {earlier[-1].number} comes into force later than this one would")
+    plans = tuple(msgspec.structs.replace(plan, series=_series(plan, earlier)) for plan in plan_set.plans)
+    return msgspec.structs.replace(
+        plan_set, number=earlier[-1].number + 1, in_force_from_ms=in_force_from_ms, plans=plans
+    )
+
+
+def same_content(one: PlanSet, other: PlanSet) -> bool:
+    """Whether two sets say the same, numbers and series apart."""
+    return _content(one) == _content(other)
+
+
+def _content(plan_set: PlanSet) -> PlanSet:
+    plans = tuple(msgspec.structs.replace(plan, series=0) for plan in plan_set.plans)
+    return msgspec.structs.replace(plan_set, number=0, in_force_from_ms=None, plans=plans)
+
+
+def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
+    for plan_set in reversed(earlier):
+        for known in plan_set.plans:
+            if known.campaign == plan.campaign:
+                return known.series if _meaning(known) == _meaning(plan) else known.series + 1
+    return 0
+
+
+def _meaning(plan: Plan) -> tuple[object, ...]:
+    """What a counter's value depends on; thresholds, incentives, dates and limits may change under it."""
+    counter = plan.counter
+    counted = (counter.measure, counter.window, counter.fires, counter.restart, plan.zone) if counter else None
+    return plan.event_types, plan.where and plan.where.text, counted

@@ -1,0 +1,140 @@
+"""Settle proposals against their budgets: carry the question to the ledger, and its answer back.
+
+A decision is keyed by its ids, so a retried bundle settles once. Batches are made inside the bundle and flushed before
+it ends; no step that holds elements over a commit stands between the engine and the ledger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from operator import attrgetter
+from typing import Any, Protocol
+
+import apache_beam as beam
+from apache_beam.pvalue import PCollection
+from apache_beam.transforms.window import GlobalWindows
+
+from schemas.grants import Settled
+from schemas.proposals import Decision, Proposal, decode_proposal
+from schemas.results import Outcome
+from transforms.advance_shards import decode_run, run_slice
+from transforms.budget.ports import Ledger
+from transforms.metrics import Count, counter
+from transforms.progress import Progress
+
+BATCH = 100
+"""Proposals a call: a server is blocked about a millisecond by it (docs/benchmarks.md)."""
+
+
+class LedgerAddress(Protocol):
+    """How a worker reaches a tenant's ledger: small, picklable, connects when called."""
+
+    def __call__(self, tenant: str) -> Ledger: ...
+
+
+class SettleProposals(beam.PTransform):  # type: ignore[misc]
+    """From (tenant, encoded Proposal), as they come, to Settled."""
+
+    def __init__(self, ledger: LedgerAddress) -> None:
+        super().__init__()
+        self._ledger = ledger
+
+    def expand(self, proposals: PCollection[tuple[str, bytes]]) -> PCollection[list[Settled]]:
+        return (
+            proposals
+            | "Reshuffle" >> beam.Reshuffle()
+            | "SettleBudgets" >> beam.ParDo(_SettleBundleFn(self._ledger)).with_output_types(list[Settled])
+        )
+
+
+class SettleRuns(beam.PTransform):  # type: ignore[misc]
+    """From (tenant, run of proposals), all of them, to Settled in OrderKey order: one settler a tenant."""
+
+    def __init__(self, ledger: LedgerAddress, progress: Progress) -> None:
+        super().__init__()
+        self._ledger, self._progress = ledger, progress
+
+    def expand(self, runs: PCollection[tuple[str, bytes]]) -> PCollection[list[Settled]]:
+        return (
+            runs
+            | "GroupByTenant" >> beam.GroupByKey()
+            | "SettleBudgets" >> beam.ParDo(_SettleRunsFn(self._ledger, self._progress)).with_output_types(list[Settled])
+        )
+
+
+class _SettleBundleFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, ledger: LedgerAddress) -> None:
+        self._address = ledger
+        self._waiting: dict[str, list[Proposal]] = {}
+
+    def start_bundle(self) -> None:
+        self._waiting = {}
+
+    def process(self, element: tuple[str, bytes]) -> Iterator[list[Settled]]:
+        tenant, raw = element
+        waiting = self._waiting.setdefault(tenant, [])
+        waiting.append(decode_proposal(raw))
+        if len(waiting) >= BATCH:
+            yield self._settle(tenant)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        for tenant in list(self._waiting):
+            if self._waiting[tenant]:
+                yield GlobalWindows.windowed_value(self._settle(tenant))
+
+    def _settle(self, tenant: str) -> list[Settled]:
+        proposals, self._waiting[tenant] = self._waiting[tenant], []
+        return counted(settle(self._address(tenant).decide, proposals))
+
+
+class _SettleRunsFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, ledger: LedgerAddress, progress: Progress) -> None:
+        self._address, self._progress = ledger, progress
+
+    def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[list[Settled]]:
+        tenant, runs = element
+        decide = self._address(tenant).decide
+        with ThreadPoolExecutor(1, "settle") as ahead:
+            pending: Future[list[Settled]] | None = None
+            for batch in ordered_batches(runs):
+                asked = ahead.submit(settle, decide, batch)
+                self._progress.add(len(batch))
+                if pending is not None:
+                    yield counted(pending.result())
+                pending = asked
+            if pending is not None:
+                yield counted(pending.result())
+
+
+def settle(decide: Callable[[list[Proposal]], list[Decision]], proposals: list[Proposal]) -> list[Settled]:
+    """Ask once for all of them."""
+    return [Settled(*pair) for pair in zip(proposals, decide(proposals), strict=True)]
+
+
+def counted(batch: list[Settled]) -> list[Settled]:
+    """Tell the metrics what the ledger said; to be called on the bundle's own thread."""
+    fresh = [settled.decision for settled in batch if not settled.decision.repeated]
+    counter(Count.GRANTS_EMITTED).inc(sum(len(decision.amounts) for decision in fresh))
+    counter(Count.DENIALS_EMITTED).inc(sum(decision.outcome is Outcome.DENIED for decision in fresh))
+    counter(Count.PROPOSALS_REPEATED).inc(len(batch) - len(fresh))
+    counter(Count.PROPOSALS_CONFLICTING).inc(sum(settled.decision.conflicting for settled in batch))
+    return batch
+
+
+def ordered_batches(runs: Iterable[bytes]) -> Iterator[list[Proposal]]:
+    """All runs' proposals in OrderKey order, in batches; one slice of time is decoded at once."""
+    by_slice: dict[int, list[bytes]] = {}
+    for run in runs:
+        by_slice.setdefault(run_slice(run), []).append(run)
+    batch: list[Proposal] = []
+    for number in sorted(by_slice):
+        proposals = [proposal for run in by_slice.pop(number) for proposal in decode_run(run)]
+        proposals.sort(key=attrgetter("key"))
+        for proposal in proposals:
+            batch.append(proposal)
+            if len(batch) == BATCH:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
