@@ -21,7 +21,7 @@ CAP_LIMIT = 2**52
 """Caps and counters are at most this: two of them still add exactly."""
 
 
-class Charge(msgspec.Struct, frozen=True, array_like=True):
+class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One account that a grant is charged to.
 
     Attributes:
@@ -36,7 +36,7 @@ class Charge(msgspec.Struct, frozen=True, array_like=True):
     cost: int | None = None
 
 
-class GrantRequest(msgspec.Struct, frozen=True, array_like=True):
+class GrantRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One grant of an offer.
 
     Attributes:
@@ -57,13 +57,13 @@ class GrantRequest(msgspec.Struct, frozen=True, array_like=True):
     charges: tuple[Charge, ...]
 
 
-class Offer(msgspec.Struct, frozen=True, array_like=True):
+class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Grants that stand or fall together. An offer of several grants is never cut."""
 
     grants: tuple[GrantRequest, ...]
 
 
-class Proposal(msgspec.Struct, frozen=True, array_like=True):
+class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """A list of offers in priority order (most often one), decided in one atomic step and remembered under one id."""
 
     tenant: str
@@ -79,7 +79,7 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True):
         )
 
 
-class Decision(msgspec.Struct, frozen=True, array_like=True):
+class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """The ledger's answer to one proposal.
 
     Attributes:
