@@ -93,11 +93,12 @@ def _add_live(commands: Any) -> None:
         metavar="SINK",
         help="'-' for standard output (default), a .jsonl file, or a Pub/Sub topic projects/P/topics/T",
     )
+    parser.add_argument("--denials", metavar="SINK", help="where refused proposals go; default: nowhere (the ledger logs them)")
     parser.add_argument(
         "--dead-letters",
         default="dead_letters.jsonl",
-        metavar="SINK",
-        help="where inputs go that cannot be processed: a .jsonl file (default: dead_letters.jsonl) or a topic",
+        metavar="FILE",
+        help="a .jsonl file for inputs that cannot be processed (default: dead_letters.jsonl)",
     )
     parser.add_argument("--tenant", help="whose campaigns; needed only where the server has several")
     add_server_argument(parser)
@@ -109,7 +110,9 @@ def _live(given: argparse.Namespace) -> int:
 
     if "-" in given.events and len(given.events) > 1:
         raise UsageError("--events - reads standard input alone; name the files, or pipe them")
-    request = LiveRequest(tuple(given.events), given.grants, given.dead_letters, given.server, given.tenant)
+    request = LiveRequest(
+        tuple(given.events), given.grants, given.denials, given.dead_letters, given.server, given.tenant
+    )
     counts = run_live(request)
     print(
         f"{counts['events_advanced']:,} events taken in, {counts['events_duplicate']:,} duplicates, "

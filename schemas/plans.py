@@ -178,15 +178,16 @@ def expressions_of(plan: Plan) -> list[Expression]:
     found = [expression for expression in (plan.audience, plan.where) if expression]
     incentives = [plan.incentive] if plan.incentive else []
     if plan.counter:
-        found += _of_amount(plan.counter.measure)
+        found += expressions_in(plan.counter.measure)
         incentives += [step.incentive for step in plan.counter.steps]
     for incentive in incentives:
         if not isinstance(incentive.value, Fixed):
-            found += _of_amount(incentive.value.of)
+            found += expressions_in(incentive.value.of)
     return found
 
 
-def _of_amount(amount: Amount | None) -> list[Expression]:
+def expressions_in(amount: Amount | None) -> list[Expression]:
+    """Every expression an amount holds."""
     if amount is None:
         return []
     if isinstance(amount, CelAmount):

@@ -18,7 +18,7 @@ from schemas.events import Event
 from schemas.proposals import Proposal, encode_proposal
 from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
 from transforms.engine import Tick, Timeline, UserState, Verdict, advance, decode_state
-from transforms.metrics import Count, counter
+from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
 from transforms.state.ports import BundleWrite, Outgoing, UserStates
 
@@ -118,13 +118,15 @@ class _AdvanceBundleFn(beam.DoFn):  # type: ignore[misc]
         self._events.append(event)
 
     def finish_bundle(self) -> Iterator[Any]:
+        if not self._events:
+            return
         timeline = self._plans.timeline()
         done = advance_bundle(self._events, self._states(), timeline, {})
         for verdict in done.verdicts:
-            counter(VERDICT_COUNTS[verdict]).inc()
-        counter(Count.EVENTS_MATCHED).inc(done.matched)
-        counter(Count.COUNTERS_OVER_LIMIT).inc(done.over_limit)
-        counter(Count.PROPOSALS_MADE).inc(len(done.proposals))
+            count(VERDICT_COUNTS[verdict])
+        count(Count.EVENTS_MATCHED, done.matched)
+        count(Count.COUNTERS_OVER_LIMIT, done.over_limit)
+        count(Count.PROPOSALS_MADE, len(done.proposals))
         for proposal in done.proposals:
             yield GlobalWindows.windowed_value((proposal.tenant, encode_proposal(proposal)))
         for letter in done.dead_letters:

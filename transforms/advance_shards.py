@@ -20,7 +20,7 @@ from schemas.events import Event
 from schemas.plans import DAY_MS, decode_plan_set
 from schemas.proposals import Proposal
 from transforms.engine import Profile, Timeline, UserState, Verdict, advance
-from transforms.metrics import Count, counter
+from transforms.metrics import Count, count
 from transforms.progress import Progress
 
 SHARDS = 128
@@ -161,10 +161,10 @@ class _Shard:
     def count(self) -> None:
         """Tell the metrics what this shard came to."""
         for verdict, name in VERDICT_COUNTS.items():
-            counter(name).inc(self._verdicts[verdict])
-        counter(Count.EVENTS_MATCHED).inc(self._with_match)
-        counter(Count.COUNTERS_OVER_LIMIT).inc(self._over_limit)
-        counter(Count.PROPOSALS_MADE).inc(len(self._proposals))
+            count(name, self._verdicts[verdict])
+        count(Count.EVENTS_MATCHED, self._with_match)
+        count(Count.COUNTERS_OVER_LIMIT, self._over_limit)
+        count(Count.PROPOSALS_MADE, len(self._proposals))
 
 
 VERDICT_COUNTS = {

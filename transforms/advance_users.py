@@ -21,7 +21,7 @@ from schemas.events import Event
 from schemas.proposals import encode_proposal
 from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
 from transforms.engine import Verdict, advance, decode_state
-from transforms.metrics import Count, counter
+from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
 
 DEAD_LETTER = "dead_letter"
@@ -55,7 +55,11 @@ class AdvanceUsers(beam.PTransform):  # type: ignore[misc]
             | "KeyBySubject" >> beam.Map(_keyed).with_output_types(tuple[str, bytes])
             | "AdvanceUser" >> beam.ParDo(_AdvanceUserFn(self._plans)).with_outputs(DEAD_LETTER, main="proposals")
         )
-        proposals = advanced.proposals | "Proposals" >> beam.Map(_same).with_output_types(tuple[str, bytes])
+        proposals = (
+            advanced.proposals
+            | "Proposals" >> beam.Map(_same).with_output_types(tuple[str, bytes])
+            | "Reshuffle" >> beam.Reshuffle()
+        )
         return AdvanceUsersResult(proposals, advanced[DEAD_LETTER])
 
 
@@ -76,14 +80,14 @@ class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[str, bytes], cell: Any = beam.DoFn.StateParam(CELL)) -> Iterator[Any]:
         event = _decode_event(element[1])
         done = advance(decode_state(cell.read()), event, self._plans.timeline().at(event.time_ms))
-        counter(VERDICT_COUNTS[done.verdict]).inc()
+        count(VERDICT_COUNTS[done.verdict])
         if done.verdict is Verdict.TOO_OLD:
             yield TaggedOutput(DEAD_LETTER, too_old_letter(event, done.state.floor_ms))
         if done.verdict is not Verdict.ADVANCED:
             return
         cell.write(done.state.encoded())
-        counter(Count.EVENTS_MATCHED).inc(bool(done.matched))
-        counter(Count.COUNTERS_OVER_LIMIT).inc(len(done.over_limit))
-        counter(Count.PROPOSALS_MADE).inc(len(done.proposals))
+        count(Count.EVENTS_MATCHED, bool(done.matched))
+        count(Count.COUNTERS_OVER_LIMIT, len(done.over_limit))
+        count(Count.PROPOSALS_MADE, len(done.proposals))
         for proposal in done.proposals:
             yield proposal.tenant, encode_proposal(proposal)

@@ -95,6 +95,37 @@ class _ArchiveDeadLettersFn(beam.DoFn):  # type: ignore[misc]
         yield from ()
 
 
+class AppendDeadLetters(beam.PTransform):  # type: ignore[misc]
+    """Append dead letters to a file of JSON lines as they come; synced before the bundle ends."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__()
+        self._path = path
+
+    def expand(self, letters: PCollection[DeadLetter]) -> PCollection[None]:
+        return letters | "AppendDeadLetter" >> beam.ParDo(_AppendDeadLettersFn(self._path))
+
+
+class _AppendDeadLettersFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lines: list[bytes] = []
+
+    def start_bundle(self) -> None:
+        self._lines = []
+
+    def process(self, letter: DeadLetter) -> Iterator[None]:
+        self._lines.append(dead_letter_json(letter) + b"\n")
+        yield from ()
+
+    def finish_bundle(self) -> None:
+        if self._lines:
+            with open(self._path, "ab") as out:
+                out.write(b"".join(self._lines))
+                out.flush()
+                os.fsync(out.fileno())
+
+
 def write_dead_letters(letters: list[DeadLetter], lines: IO[bytes], container: ContainerWriter) -> None:
     """Append letters as JSON lines and as Avro records."""
     for letter in letters:

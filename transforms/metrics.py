@@ -1,11 +1,16 @@
-"""Every metric by its name: a counter that is not listed here does not exist. One namespace on every runner."""
+"""Every metric by its name: a counter that is not listed here does not exist. One namespace on every runner.
+
+Counts go to Beam, and are added up in this process too: the bundle-based runner that live runs on keeps only the first
+bundle's metrics of each step (its state sampler caches the first container), so locally the process's own sums count.
+"""
 
 from __future__ import annotations
 
+import threading
+from collections import Counter
 from enum import StrEnum
 
 from apache_beam.metrics import Metrics
-from apache_beam.metrics.metric import Metrics as _Metrics
 
 NAMESPACE = "incentives"
 
@@ -29,6 +34,19 @@ class Count(StrEnum):
     RECORDS_PUBLISHED = "records_published"
 
 
-def counter(count: Count) -> _Metrics.DelegatingCounter:
-    """The Beam counter of that name."""
-    return Metrics.counter(NAMESPACE, count.value)
+_lock = threading.Lock()
+_sums: Counter[Count] = Counter()
+
+
+def count(name: Count, by: int = 1) -> None:
+    """Add to a counter; by 0 is nothing."""
+    if by:
+        Metrics.counter(NAMESPACE, name.value).inc(by)
+        with _lock:
+            _sums[name] += by
+
+
+def process_counts() -> dict[str, int]:
+    """What this process has counted since it began, by name; attempts that failed and were repeated count again."""
+    with _lock:
+        return {name.value: _sums[name] for name in Count}

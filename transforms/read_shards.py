@@ -15,7 +15,7 @@ from transforms.advance_shards import SHARDS, ShardBlob, encode_shard, shard_of
 from transforms.dead_letter import DeadLetterLimit, DeadLetterWatch
 from transforms.event_files import FilePart, read
 from transforms.event_parser import EventParser
-from transforms.metrics import Count, counter
+from transforms.metrics import Count, count
 from transforms.progress import UNIT, Progress
 
 DEAD_LETTER = "dead_letter"
@@ -74,8 +74,8 @@ class _ReadPartFn(beam.DoFn):  # type: ignore[misc]
                 yield from _packed(shards)
                 parsed, held = parsed + held, 0
         yield from _packed(shards)
-        counter(Count.EVENTS_PARSED).inc(parsed + held)
-        counter(Count.EVENTS_DEAD_LETTERED).inc(refused)
+        count(Count.EVENTS_PARSED, parsed + held)
+        count(Count.EVENTS_DEAD_LETTERED, refused)
 
 
 def _packed(shards: list[list[Event]]) -> Iterator[tuple[int, bytes]]:

@@ -20,7 +20,7 @@ from schemas.proposals import Decision, Proposal, decode_proposal
 from schemas.results import Outcome
 from transforms.advance_shards import decode_run, run_slice
 from transforms.budget.ports import Ledger
-from transforms.metrics import Count, counter
+from transforms.metrics import Count, count
 from transforms.progress import Progress
 
 BATCH = 100
@@ -41,11 +41,7 @@ class SettleProposals(beam.PTransform):  # type: ignore[misc]
         self._ledger = ledger
 
     def expand(self, proposals: PCollection[tuple[str, bytes]]) -> PCollection[list[Settled]]:
-        return (
-            proposals
-            | "Reshuffle" >> beam.Reshuffle()
-            | "SettleBudgets" >> beam.ParDo(_SettleBundleFn(self._ledger)).with_output_types(list[Settled])
-        )
+        return proposals | "SettleBudgets" >> beam.ParDo(_SettleBundleFn(self._ledger)).with_output_types(list[Settled])
 
 
 class SettleRuns(beam.PTransform):  # type: ignore[misc]
@@ -115,10 +111,10 @@ def settle(decide: Callable[[list[Proposal]], list[Decision]], proposals: list[P
 def counted(batch: list[Settled]) -> list[Settled]:
     """Tell the metrics what the ledger said; to be called on the bundle's own thread."""
     fresh = [settled.decision for settled in batch if not settled.decision.repeated]
-    counter(Count.GRANTS_EMITTED).inc(sum(len(decision.amounts) for decision in fresh))
-    counter(Count.DENIALS_EMITTED).inc(sum(decision.outcome is Outcome.DENIED for decision in fresh))
-    counter(Count.PROPOSALS_REPEATED).inc(len(batch) - len(fresh))
-    counter(Count.PROPOSALS_CONFLICTING).inc(sum(settled.decision.conflicting for settled in batch))
+    count(Count.GRANTS_EMITTED, sum(len(decision.amounts) for decision in fresh))
+    count(Count.DENIALS_EMITTED, sum(decision.outcome is Outcome.DENIED for decision in fresh))
+    count(Count.PROPOSALS_REPEATED, len(batch) - len(fresh))
+    count(Count.PROPOSALS_CONFLICTING, sum(settled.decision.conflicting for settled in batch))
     return batch
 
 

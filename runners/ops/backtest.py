@@ -137,7 +137,7 @@ def _run(
             result = _finished(pipeline)
         matched = dict(msgspec.msgpack.decode(raw) for raw in kept(f"{scratch}/matched"))
         tallies = [decode_tally(raw) for raw in kept(f"{scratch}/tally")]
-    return _counts(result), tallies[0] if tallies else {}, matched
+    return metric_counts(result), tallies[0] if tallies else {}, matched
 
 
 def _options(given: BacktestInput) -> PipelineOptions:
@@ -181,7 +181,8 @@ def _watched(scratch: str, say: Say | None) -> Iterator[None]:
         looking.join()
 
 
-def _counts(result: Any) -> dict[str, int]:
+def metric_counts(result: Any) -> dict[str, int]:
+    """Every counter of ours by name, from a finished pipeline."""
     counters = result.metrics().query()["counters"]
     found = {metric.key.metric.name: metric.result for metric in counters if metric.key.metric.namespace == NAMESPACE}
     return {count.value: found.get(count.value, 0) for count in Count}

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -57,8 +60,9 @@ def _live(out: Path, stream: Any) -> None:
     with embedded.start(out / "live" / "server") as server:
         apply_folder(load_folder(CAMPAIGNS), server.url, None, "demo")
         shown = _Shown(events)
-        request = LiveRequest((str(slice_path),), str(grants), str(out / "live" / "dead_letters.jsonl"), server.url, None)
-        run_live(request, shown.grant)
+        letters = str(out / "live" / "dead_letters.jsonl")
+        with _followed(grants, shown.grant):
+            run_live(LiveRequest((str(slice_path),), str(grants), None, letters, server.url, None))
         console().print(shown.table())
         console().print(accounts_table(account_rows(server.url, None, [], False)))
 
@@ -77,6 +81,34 @@ def _slice(out: Path, events_path: Path) -> tuple[Path, int]:
                 target.write(msgspec.json.encode({k: v for k, v in record.items() if v is not None}) + b"\n")
                 count += 1
     return path, count
+
+
+@contextmanager
+def _followed(path: Path, seen: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Tell of each record as it is appended to a file, while the body runs and what it left behind."""
+    done = threading.Event()
+
+    def follow() -> None:
+        place = 0
+        while True:
+            last = done.wait(0.1)
+            if path.exists():
+                with open(path, "rb") as lines:
+                    lines.seek(place)
+                    for line in lines:
+                        if line.endswith(b"\n"):
+                            place += len(line)
+                            seen(msgspec.json.decode(line))
+            if last:
+                return
+
+    following = threading.Thread(target=follow, name="follow", daemon=True)
+    following.start()
+    try:
+        yield
+    finally:
+        done.set()
+        following.join()
 
 
 class _Shown:

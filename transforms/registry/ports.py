@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from schemas.errors import UsageError
-from schemas.plans import Plan, PlanSet
+from schemas.plans import Plan, PlanSet, expressions_in
 
 
 class Registry(Protocol):
@@ -64,9 +64,10 @@ def same_content(one: PlanSet, other: PlanSet) -> bool:
     return _content(one) == _content(other)
 
 
-def _content(plan_set: PlanSet) -> PlanSet:
-    plans = tuple(msgspec.structs.replace(plan, series=0) for plan in plan_set.plans)
-    return msgspec.structs.replace(plan_set, number=0, in_force_from_ms=None, plans=plans)
+def _content(plan_set: PlanSet) -> tuple[object, ...]:
+    """Checked expressions are left out: their bytes differ from run to run, and a plan's version covers their text."""
+    plans = tuple((plan.campaign, plan.version, plan.charges) for plan in plan_set.plans)
+    return plan_set.tenant, plan_set.horizon_ms, plan_set.schema, plan_set.accounts, plans
 
 
 def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
@@ -80,5 +81,8 @@ def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
 def _meaning(plan: Plan) -> tuple[object, ...]:
     """What a counter's value depends on; thresholds, incentives, dates and limits may change under it."""
     counter = plan.counter
-    counted = (counter.measure, counter.window, counter.fires, counter.restart, plan.zone) if counter else None
+    if counter is None:
+        return plan.event_types, plan.where and plan.where.text
+    measure = counter.measure and tuple(expression.text for expression in expressions_in(counter.measure))
+    counted = (measure, counter.window, counter.fires, counter.restart, plan.zone)
     return plan.event_types, plan.where and plan.where.text, counted

@@ -1,0 +1,142 @@
+"""Run the live pipeline on this machine, in the local order (docs/contracts/local-order.md)."""
+
+from __future__ import annotations
+
+import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import apache_beam as beam
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from pipelines.incentives import LiveParts, build_incentives
+from pipelines.sinks import LinesSink, PubSubSink
+from pipelines.read_events import FilesSource, PubSubSource, Source
+from runners.local import LocalRun, LocalStreamRunner
+from runners.local_places import LocalPlace
+from runners.places import server_url
+from runners.readers import FilesReader, PubSubReader, Reader
+from runners.tenants import the_tenant
+from schemas.errors import IncentiveError, UsageError
+from schemas.proposals import decode_proposal
+from schemas.redis_connection import connect
+from transforms.advance_bundles import AdvanceBundles
+from transforms.dead_letter import AppendDeadLetters
+from transforms.event_files import expand
+from transforms.metrics import process_counts
+from transforms.plan_source import PolledPlans
+from transforms.publish_settled import Sink, note_published, send
+from transforms.settle_budgets import BATCH, settle
+from transforms.state.ports import BundleWrite
+
+_SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+
+
+@dataclass(frozen=True)
+class LiveRequest:
+    """What to run; as the options of `incentives live`."""
+
+    events: tuple[str, ...]
+    grants: str
+    denials: str | None
+    dead_letters: str
+    server: str
+    tenant: str | None
+
+
+def run_live(request: LiveRequest) -> dict[str, int]:
+    """Run until the source ends or SIGTERM/SIGINT drains it; counts by metric name.
+
+    Raises:
+      UsageError: no campaigns are published, or a source or sink is not what it should be.
+    """
+    with server_url(request.server) as url:
+        place = LocalPlace(url, the_tenant(connect(url), request.tenant))
+        source, sink = _source(request), _sink(request)
+        settle_outbox(place, sink)
+        run = LocalRun(_reader(source, place))
+        pipeline = beam.Pipeline(runner=LocalStreamRunner(run), options=PipelineOptions(["--streaming"]))
+        plans = PolledPlans(place.registry)
+        parts = LiveParts(
+            source=source,
+            schema=plans.timeline().latest.schema,
+            advance=AdvanceBundles(place.states, plans),
+            ledger=place,
+            sink=sink,
+            dead_letters=AppendDeadLetters(request.dead_letters),
+            on_published=place.clear_outbox,
+        )
+        build_incentives(pipeline, parts)
+        before = process_counts()
+        with _drained_by_signals(run):
+            _finish(pipeline, run)
+        return {name: number - before[name] for name, number in process_counts().items()}
+
+
+def settle_outbox(place: LocalPlace, sink: Sink) -> None:
+    """Decide and publish what an earlier process left in the outbox, before anything is pulled."""
+    states, ledger = place.states(), place(place.tenant)
+    while waiting := states.outbox(BATCH):
+        batch = settle(ledger.decide, [decode_proposal(item.proposal) for item in waiting])
+        send(sink, place, batch)
+        sink.confirm()
+        note_published(place, batch, place.clear_outbox)
+
+
+def _source(request: LiveRequest) -> Source:
+    first = request.events[0]
+    if _SUBSCRIPTION.fullmatch(first):
+        if len(request.events) > 1:
+            raise UsageError("--events takes one subscription")
+        return PubSubSource(first)
+    if "-" in request.events:
+        return FilesSource(("-",))
+    return FilesSource(tuple(expand(request.events)))
+
+
+def _reader(source: Source, place: LocalPlace) -> Reader:
+    if isinstance(source, PubSubSource):
+        return PubSubReader(source.subscription)
+    states = place.states()
+    return FilesReader(source.paths, states.position, lambda name, at: states.commit(BundleWrite({}, {}, [], {name: at})))
+
+
+def _sink(request: LiveRequest) -> Sink:
+    named = {"grant": request.grants} | ({"denial": request.denials} if request.denials else {})
+    topics = [bool(_TOPIC.fullmatch(place)) for place in named.values()]
+    if any(topics) and not all(topics):
+        raise UsageError("--grants and --denials are both topics, or both files")
+    return PubSubSink(named) if all(topics) else LinesSink(named)
+
+
+def _finish(pipeline: beam.Pipeline, run: LocalRun) -> None:
+    try:
+        pipeline.run().wait_until_finish()
+    except RuntimeError as error:
+        raise _cause(run) or error from error
+    if run.failure is not None:
+        raise _cause(run) or run.failure
+
+
+def _cause(run: LocalRun) -> BaseException | None:
+    """Our own exception under what Beam made of it."""
+    error = run.failure
+    while error is not None and not isinstance(error, IncentiveError):
+        error = error.__cause__ or error.__context__
+    return error
+
+
+@contextmanager
+def _drained_by_signals(run: LocalRun) -> Iterator[None]:
+    """SIGTERM and SIGINT drain: finish what was taken, keep the rest for the next run."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    for number in before:
+        signal.signal(number, lambda *_: run.drain())
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
