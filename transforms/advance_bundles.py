@@ -54,10 +54,10 @@ def advance_bundle(
     due = states.due(newest_ms, _DUE_AT_ONCE) if newest_ms is not None else []
     cells = states.load(sorted({event.user_id for event in events} | set(due)))
     users = {user: decode_state(cells.get(user)) for user in [*due, *(event.user_id for event in events)]}
-    for user in due:
-        assert newest_ms is not None
-        users[user] = advance(users[user], Tick(newest_ms), timeline.at(newest_ms)).state
     done = _advance_all(events, users, timeline)
+    for user in due:
+        # Only now: a bundle may span more than the horizon, and a tick must not make its own events too old.
+        users[user] = advance(users[user], Tick(newest_ms or 0), timeline.at(newest_ms or 0)).state
     states.commit(
         BundleWrite(
             cells={user: state.encoded() for user, state in users.items()},
