@@ -22,6 +22,7 @@ from runners.ledgers import RedisLedgerAddress
 from schemas.errors import DeadLetterLimitError, UsageError
 from schemas.plans import PlanSet
 from schemas.proposals import AccountSnapshot
+from transforms.archive_records import RecordFiles
 from transforms.dead_letter import DeadLetterLimit
 from transforms.event_files import expand, read_users, split
 from transforms.event_parser import EventParser
@@ -32,6 +33,9 @@ from transforms.tally import CampaignTally, decode_tally
 
 Say = Callable[[dict[str, int]], None]
 """Told how many events were read and advanced and how many proposals settled so far, by "read", "advanced", "settled"."""
+
+RECORDS = {"grants": "grant", "denials": "denial", "reversals": "reversal"}
+"""Written also where there are none of them."""
 
 PART_BYTES = 32 << 20
 PARALLEL_BYTES = 256 << 20
@@ -90,6 +94,8 @@ def run_backtest(request: BacktestRequest, say: Say | None = None) -> Summary:
     """
     given = _input(request)
     request.out.mkdir(parents=True, exist_ok=True)
+    for name, schema in RECORDS.items():
+        RecordFiles(request.out, name, schema).close()
     with _throwaway_server() as url:
         address = RedisLedgerAddress(url)
         ledger = address(request.plan_set.tenant)
