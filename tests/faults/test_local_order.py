@@ -120,8 +120,6 @@ def test_the_whole_topic_again_gives_no_new_grant(stores: Stores, plan_set: Plan
 
 def test_random_kills_change_no_grant(stores: Stores, plan_set: PlanSet) -> None:
     events = a_history(plan_set)
-    expected = set(undisturbed(events, plan_set))
-    for seed in range(3):
-        draw = random.Random(seed)
-        broker = run_killed(events, plan_set, stores, lambda step, draw=draw: draw.random() < 0.05)  # type: ignore[misc]
-        assert set(broker.published) <= expected
+    draw = random.Random(5)
+    broker = run_killed(events, plan_set, stores, lambda step: draw.random() < 0.05)
+    assert set(broker.published) == set(undisturbed(events, plan_set))
