@@ -40,10 +40,10 @@ def window_start(period: str, zone: str) -> WindowStart:
 
 
 def window_end(period: str, zone: str, start_ms: int) -> int | None:
-    """The first instant after the window that begins at start_ms; None for "lifetime"."""
+    """The first instant after the day, week or month that begins at start_ms; None for "lifetime"."""
     if period == "lifetime":
         return None
-    longest = {"hour": 2 * HOUR_MS, "day": 30 * HOUR_MS, "week": 8 * DAY_MS, "month": 33 * DAY_MS}[period]
+    longest = {"day": 30 * HOUR_MS, "week": 8 * DAY_MS, "month": 33 * DAY_MS}[period]
     return window_start(period, zone)(start_ms + longest)
 
 
@@ -68,7 +68,8 @@ def _instant(local: datetime) -> int:
 
 
 def _hour(local: datetime) -> datetime:
-    return local.replace(minute=0, second=0, microsecond=0)
+    """Counted back from the instant, so that each of two equal local hours is one of its own."""
+    return local.astimezone(UTC) - timedelta(minutes=local.minute, seconds=local.second)
 
 
 def _midnight(day: date, local: datetime) -> datetime:
