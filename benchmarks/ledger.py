@@ -40,7 +40,9 @@ def main() -> None:
         ]
         for name, found in rows:
             cpu, wall = statistics.median(one[0] for one in found), statistics.median(one[1] for one in found)
-            print(f"  {name:<36} {cpu:6.2f} us server CPU  {1e6 / cpu:>9,.0f} a core second  {1e6 / wall:>9,.0f}/s wall")
+            print(
+                f"  {name:<36} {cpu:6.2f} us server CPU  {1e6 / cpu:>9,.0f} a core second  {1e6 / wall:>9,.0f}/s wall"
+            )
         print(f"  memory per decision: {_bytes(client):,.0f} B (record, user counters, log with the whole proposal)")
 
 

@@ -47,7 +47,12 @@ class BacktestOutput:
 
 
 def build_backtest(
-    pipeline: beam.Pipeline, given: BacktestInput, ledger: LedgerAddress, folder: str, scratch: str, limit: DeadLetterLimit
+    pipeline: beam.Pipeline,
+    given: BacktestInput,
+    ledger: LedgerAddress,
+    folder: str,
+    scratch: str,
+    limit: DeadLetterLimit,
 ) -> BacktestOutput:
     """Wire the backtest; its files are written to the folder when the pipeline runs, its progress to scratch."""
     parts = pipeline | "Parts" >> beam.Create(given.parts, reshuffle=False)

@@ -16,7 +16,7 @@ from schemas.messages import SourceMessage
 
 @dataclass(frozen=True)
 class PubSubSource:
-    """A subscription, `projects/P/subscriptions/S`. id_label: an attribute that Dataflow deduplicates by, beside ours."""
+    """A subscription, `projects/P/subscriptions/S`. id_label: an attribute Dataflow deduplicates by, beside ours."""
 
     subscription: str
     id_label: str | None = None

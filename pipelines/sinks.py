@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import IO, Any
 
 import msgspec
 
@@ -45,12 +45,30 @@ def _append(path: str, lines: bytes) -> None:
         sys.stdout.buffer.flush()
         return
     try:
-        with open(path, "ab") as out:
+        with open(path, "ab+") as out:
+            _drop_torn_line(out)
             out.write(lines)
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
         raise PublishError(f"{path}: {error.strerror}") from error
+
+
+def _drop_torn_line(out: IO[bytes]) -> None:
+    """A kill may have cut the last line short; it was never confirmed, so it is sent again."""
+    end = out.seek(0, os.SEEK_END)
+    place = end
+    while place:
+        start = max(0, place - 4_096)
+        out.seek(start)
+        newline = out.read(place - start).rfind(b"\n")
+        if newline >= 0:
+            place = start + newline + 1
+            break
+        place = start
+    if place != end:
+        out.truncate(place)
+    out.seek(0, os.SEEK_END)
 
 
 class PubSubSink:
@@ -77,10 +95,12 @@ class PubSubSink:
         errors = [error for error in (future.exception() for future in done) if error is not None]
         if errors or late:
             _publisher.cache_clear()  # a client that failed an ordering key refuses that key from then on
-            raise PublishError(f"{len(errors) + len(late)} records were not confirmed: {errors[0] if errors else 'no answer'}")
+            raise PublishError(
+                f"{len(errors) + len(late)} records were not confirmed: {errors[0] if errors else 'no answer'}"
+            )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _codec(kind: str) -> RecordCodec:
     return RecordCodec(own_schema(kind))
 

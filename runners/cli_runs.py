@@ -93,7 +93,9 @@ def _add_live(commands: Any) -> None:
         metavar="SINK",
         help="'-' for standard output (default), a .jsonl file, or a Pub/Sub topic projects/P/topics/T",
     )
-    parser.add_argument("--denials", metavar="SINK", help="where refused proposals go; default: nowhere (the ledger logs them)")
+    parser.add_argument(
+        "--denials", metavar="SINK", help="where refused proposals go; default: nowhere (the ledger logs them)"
+    )
     parser.add_argument(
         "--dead-letters",
         default="dead_letters.jsonl",
@@ -126,5 +128,3 @@ def _demo(given: argparse.Namespace) -> int:
     from runners.ops.demo import run_demo
 
     return run_demo(given.out)
-
-

@@ -36,7 +36,12 @@ def moment(text: str | None) -> str:
 @contextmanager
 def progress_bar(events: int | None = None) -> Iterator[Say]:
     """Bars for the stages of a backtest, on standard error, so that output can be piped."""
-    columns = (SpinnerColumn(), TextColumn("{task.description:<9}"), BarColumn(), TextColumn("{task.completed:>10,.0f}"))
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<9}"),
+        BarColumn(),
+        TextColumn("{task.completed:>10,.0f}"),
+    )
     with Progress(*columns, TimeElapsedColumn(), console=error_console(), transient=True) as progress:
         tasks = {stage: progress.add_task(stage, total=events) for stage in ("read", "advanced", "settled")}
 

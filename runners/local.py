@@ -25,12 +25,28 @@ PULL_MAX = 1_000
 
 
 class LocalRun:
-    """One run's controls: its reader, and whether it is to stop."""
+    """One run's controls: its reader, and whether it is to stop.
+
+    Beam tries a failed pull again, and a reader that broke in the middle of a piece would then acknowledge what no
+    step has seen, or seem to have ended: its failure is kept and raised at each attempt, until Beam gives up.
+    """
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.draining = threading.Event()
         self.failure: BaseException | None = None
+        self._broken: Exception | None = None
+
+    def next_piece(self) -> list[SourceMessage] | None:
+        """Acknowledge all that was pulled before and pull the next; None when there is nothing more to pull."""
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self.reader.acknowledge()
+            return None if self.reader.ended or self.draining.is_set() else self.reader.pull(PULL_MAX)
+        except Exception as error:
+            self._broken = error
+            raise
 
     def drain(self) -> None:
         """Take nothing more, finish what was taken, end."""
@@ -83,13 +99,9 @@ class _PullEvaluator(transform_evaluator._TransformEvaluator):  # type: ignore[m
         pass
 
     def finish_bundle(self) -> Any:
-        control, reader = self.control, self.control.reader
-        if control.failure is not None:
+        messages = self.control.next_piece() if self.control.failure is None else None
+        if messages is None:
             return self._ended()
-        reader.acknowledge()
-        if reader.ended or control.draining.is_set():
-            return self._ended()
-        messages = reader.pull(PULL_MAX)
         bundles = [self._bundle(messages)] if messages else []
         transform = self._applied_ptransform.transform
         again = self._evaluation_context.create_bundle(beam.pvalue.PBegin(transform.pipeline))

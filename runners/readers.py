@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
@@ -29,6 +30,10 @@ class Reader(Protocol):
     def acknowledge(self) -> None:
         """All that was pulled so far is safe: it need not come again."""
         ...
+
+
+STDIN_WAIT_S = 0.2
+"""How long standard input may be silent before a pull returns with what there is."""
 
 
 class _Place(NamedTuple):
@@ -60,6 +65,8 @@ class FilesReader:
     def pull(self, most: int) -> list[SourceMessage]:
         found: list[SourceMessage] = []
         for message, place in self._messages:
+            if message is None:
+                return found
             found.append(message)
             self._place = place
             if len(found) >= most:
@@ -71,22 +78,41 @@ class FilesReader:
         if "-" not in self._paths:
             self._save(self._name, json.dumps(self._place).encode())
 
-    def _all(self) -> Iterator[tuple[SourceMessage, _Place]]:
+    def _all(self) -> Iterator[tuple[SourceMessage | None, _Place]]:
+        """All messages, and None wherever none is there just now."""
         start = self._place
         for number in range(start.file, len(self._paths)):
             skip = start.record if number == start.file else 0
-            for record, payload in enumerate(_payloads(self._paths[number]), start=1):
-                if record > skip:
-                    attributes = {"file": self._paths[number], "record": str(record)}
-                    yield SourceMessage(payload, attributes), _Place(number, record)
+            record = 0
+            for payload in _payloads(self._paths[number]):
+                record += payload is not None
+                place = _Place(number, record)
+                if payload is None:
+                    yield None, place
+                elif record > skip:
+                    yield SourceMessage(payload, {"file": self._paths[number], "record": str(record)}), place
 
 
-def _payloads(path: str) -> Iterator[bytes]:
+def _payloads(path: str) -> Iterator[bytes | None]:
     if path == "-":
-        yield from _lines(sys.stdin.buffer)
+        yield from _arriving_lines(sys.stdin.fileno())
         return
     with open(path, "rb") as file:
         yield from _records(file) if path.endswith(".avro") else _lines(file)
+
+
+def _arriving_lines(descriptor: int) -> Iterator[bytes | None]:
+    """Lines as they arrive, and None while none does: events are not kept waiting for others, nor is a drain."""
+    rest = b""
+    while True:
+        if not select.select([descriptor], [], [], STDIN_WAIT_S)[0]:
+            yield None
+            continue
+        piece = os.read(descriptor, 1 << 16)
+        *lines, rest = (rest + piece).split(b"\n") if piece else (rest, b"")
+        yield from (line.rstrip(b"\r") for line in lines if line.strip())
+        if not piece:
+            return
 
 
 def _lines(file: IO[bytes]) -> Iterator[bytes]:

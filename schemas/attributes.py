@@ -71,7 +71,9 @@ def parse_type(text: Any) -> AttributeType:
     """
     if isinstance(text, str):
         if text not in SCALARS:
-            raise SchemaError(f"{text!r} is no type; right would be one of {', '.join(SCALARS)}, [TYPE] or {{name: TYPE}}")
+            raise SchemaError(
+                f"{text!r} is no type; right would be one of {', '.join(SCALARS)}, [TYPE] or {{name: TYPE}}"
+            )
         return Scalar(text)  # type: ignore[arg-type]
     if isinstance(text, list):
         if len(text) != 1:

@@ -26,9 +26,7 @@ from schemas.scalars import (
 
 STEPS_MAX = 50
 
-Period = Literal[
-    "total", "hour", "day", "week", "month", "user", "user and day", "user and week", "user and month"
-]
+Period = Literal["total", "hour", "day", "week", "month", "user", "user and day", "user and week", "user and month"]
 
 
 class _Part(BaseModel):
@@ -38,7 +36,9 @@ class _Part(BaseModel):
 class Active(_Part):
     """When the campaign runs: events in [from, to)."""
 
-    start: Moment | None = Field(None, alias="from", description="first instant; a date is its first instant in the zone")
+    start: Moment | None = Field(
+        None, alias="from", description="first instant; a date is its first instant in the zone"
+    )
     end: Moment | None = Field(None, alias="to", description="first instant after the campaign")
     zone: Zone = Field("UTC", description="time zone of dates, windows and the campaign's own limits")
 
@@ -139,13 +139,19 @@ class Trigger(_Part):
     where: Cel | None = Field(None, description="CEL over event and user")
     count: Literal["events"] | None = Field(None, description="count events")
     total: AmountText | None = Field(None, alias="sum", description="add up an amount")
-    per: Literal["day", "week", "month"] | None = Field(None, description="calendar window in the zone; default lifetime")
+    per: Literal["day", "week", "month"] | None = Field(
+        None, description="calendar window in the zone; default lifetime"
+    )
     last: DurationMs | None = Field(None, description="sliding span (t - span, t]")
     reach: Threshold | None = Field(None, description="fires once a window; sliding: at each upward crossing")
     every: Threshold | None = Field(None, description="fires at every further multiple")
-    start: Threshold | None = Field(None, alias="from", description="fires at each event that leaves the counter at or above")
+    start: Threshold | None = Field(
+        None, alias="from", description="fires at each event that leaves the counter at or above"
+    )
     steps: tuple[StepPart, ...] | None = Field(None, min_length=1, max_length=STEPS_MAX, description="a ladder")
-    pick: Literal["every", "highest"] | None = Field(None, description="of several steps reached at once; default every")
+    pick: Literal["every", "highest"] | None = Field(
+        None, description="of several steps reached at once; default every"
+    )
     restart: Flag = Field(False, description="firing uses up all counted so far")
 
     @model_validator(mode="before")
@@ -224,7 +230,7 @@ class Campaign(_Limited):
     campaign: Id
     description: str | None = None
     theme: Id | None = None
-    active: Active = Active()
+    active: Active = Field(default_factory=lambda: Active.model_validate({}))
     audience: Cel | None = Field(None, description="CEL over user")
     trigger: Trigger
     grant: Grant | None = Field(None, description="what a firing gives; with steps, each step has its own")

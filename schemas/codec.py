@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import IO, Any
@@ -28,7 +28,7 @@ ENCODING_ATTRIBUTE = "googclient_schemaencoding"
 REVISION_ATTRIBUTE = "googclient_schemarevisionid"
 
 
-@lru_cache(maxsize=None)
+@cache
 def own_schema(name: str) -> Any:
     """A schema of schemas/avro, parsed: "event", "grant", "denial", "reversal" or "dead_letter"."""
     text = (resources.files("schemas") / "avro" / f"{name}.avsc").read_text()
@@ -106,7 +106,9 @@ def decode_message(
     codec = codecs.get(revision)
     if codec is None:
         known = ", ".join(sorted(codecs)) or "none"
-        raise InvalidEventError(DeadLetterReason.UNKNOWN_REVISION, f"revision {revision!r} is not declared (known: {known})")
+        raise InvalidEventError(
+            DeadLetterReason.UNKNOWN_REVISION, f"revision {revision!r} is not declared (known: {known})"
+        )
     if encoding not in ("BINARY", "JSON"):
         raise InvalidEventError(DeadLetterReason.UNDECODABLE, f"encoding {encoding!r} is neither BINARY nor JSON")
     return codec.decode_binary(data) if encoding == "BINARY" else codec.decode_json(data)

@@ -74,7 +74,7 @@ class UsageError(InvalidInputError):
 
 
 class DeadLetterLimitError(IncentiveError):
-    """Too many inputs in a row, or too large a share, cannot be processed: the job stops instead of draining its source."""
+    """Too many inputs in a row, or too large a share, are no events: the job stops instead of draining its source."""
 
 
 class TransientError(IncentiveError):
@@ -82,7 +82,7 @@ class TransientError(IncentiveError):
 
 
 class LedgerUnavailableError(TransientError):
-    """No answer from the ledger: the decisions may or may not exist. Ask again with the same ids; grant nothing meanwhile."""
+    """No answer from the ledger: decisions may or may not exist. Ask again with the same ids; grant nothing meanwhile."""
 
 
 class StateUnavailableError(TransientError):

@@ -122,7 +122,7 @@ class Counter(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlanCharge(msgspec.Struct, frozen=True, array_like=True):
-    """An account of the campaign's path: which periods its limits name, in which zone, and a fixed cost if it has one."""
+    """An account of the campaign's path: the periods its limits name, their zone, and a fixed cost if it has one."""
 
     account: str
     periods: tuple[str, ...]
@@ -159,7 +159,8 @@ class PlanSet(msgspec.Struct, frozen=True, array_like=True):
     """All campaigns of one tenant that are in force together.
 
     Attributes:
-      number: of the set; 0 = judged by the folder. in_force_from_ms: event time it starts at, None = from the beginning.
+      number: of the set; 0 = judged by the folder.
+      in_force_from_ms: event time it starts at, None = from the beginning.
       horizon_ms: how long event ids are remembered.
       schema: what attributes there are. plans: sorted by campaign id. accounts: parents before children.
     """

@@ -100,9 +100,9 @@ class AdvanceBundles(beam.PTransform):  # type: ignore[misc]
         self._states, self._plans = states, plans
 
     def expand(self, events: PCollection[Event]) -> AdvanceBundlesResult:
-        advanced = events | "AdvanceBundle" >> beam.ParDo(
-            _AdvanceBundleFn(self._states, self._plans)
-        ).with_outputs(DEAD_LETTER, main="proposals")
+        advanced = events | "AdvanceBundle" >> beam.ParDo(_AdvanceBundleFn(self._states, self._plans)).with_outputs(
+            DEAD_LETTER, main="proposals"
+        )
         return AdvanceBundlesResult(advanced.proposals, advanced[DEAD_LETTER])
 
 

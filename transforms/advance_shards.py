@@ -83,7 +83,9 @@ class AdvanceShards(beam.PTransform):  # type: ignore[misc]
             shards
             | "GroupByShard" >> beam.GroupByKey()
             | "AdvanceShard"
-            >> beam.ParDo(_AdvanceShardFn(self._plan_sets, self._progress)).with_outputs(MATCHED, DEAD_LETTER, main="runs")
+            >> beam.ParDo(_AdvanceShardFn(self._plan_sets, self._progress)).with_outputs(
+                MATCHED, DEAD_LETTER, main="runs"
+            )
         )
         return AdvancedShards(advanced.runs, advanced[MATCHED], advanced[DEAD_LETTER])
 
@@ -180,7 +182,7 @@ def too_old_letter(event: Event, floor_ms: int | None) -> DeadLetter:
     return DeadLetter(
         stage="AdvanceUsers",
         reason=DeadLetterReason.TOO_OLD,
-        message=f"event_time {event.time_ms} ms is not after {floor_ms} ms, up to where this user's event ids are forgotten",
+        message=f"event_time {event.time_ms} ms is at or before {floor_ms} ms: this user's event ids are forgotten up to there",
         payload=msgspec.json.encode(event),
         attributes={},
         event_id=event.event_id,

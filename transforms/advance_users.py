@@ -77,7 +77,11 @@ class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, plans: PlanSource) -> None:
         self._plans = plans
 
-    def process(self, element: tuple[str, bytes], cell: Any = beam.DoFn.StateParam(CELL)) -> Iterator[Any]:
+    def process(
+        self,
+        element: tuple[str, bytes],
+        cell: Any = beam.DoFn.StateParam(CELL),  # noqa: B008 - how Beam names a state
+    ) -> Iterator[Any]:
         event = _decode_event(element[1])
         done = advance(decode_state(cell.read()), event, self._plans.timeline().at(event.time_ms))
         count(VERDICT_COUNTS[done.verdict])

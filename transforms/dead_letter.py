@@ -11,9 +11,10 @@ from typing import IO, Any
 
 import apache_beam as beam
 import msgspec
+from apache_beam.io.gcp.pubsub import PubsubMessage, WriteToPubSub
 from apache_beam.pvalue import PCollection
 
-from schemas.codec import ContainerWriter
+from schemas.codec import ContainerWriter, RecordCodec, own_schema
 from schemas.dead_letters import OUTSIDE_LIMIT, DeadLetter
 from schemas.errors import DeadLetterLimitError
 
@@ -93,6 +94,23 @@ class _ArchiveDeadLettersFn(beam.DoFn):  # type: ignore[misc]
         for path in (lines, container):
             os.replace(f"{path}.part", path)
         yield from ()
+
+
+class PublishDeadLetters(beam.PTransform):  # type: ignore[misc]
+    """Publish dead letters as Avro to a topic, `projects/P/topics/T`, with their reason as an attribute."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__()
+        self._topic = topic
+
+    def expand(self, letters: PCollection[DeadLetter]) -> PCollection[None]:
+        messages = letters | "EncodeDeadLetter" >> beam.Map(_as_message).with_output_types(PubsubMessage)
+        return messages | "WriteDeadLetter" >> WriteToPubSub(self._topic, with_attributes=True)
+
+
+def _as_message(letter: DeadLetter) -> PubsubMessage:
+    data = RecordCodec(own_schema("dead_letter")).encode_binary(letter.record())
+    return PubsubMessage(data, {"reason": str(letter.reason), "stage": letter.stage})
 
 
 class AppendDeadLetters(beam.PTransform):  # type: ignore[misc]

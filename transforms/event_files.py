@@ -10,7 +10,7 @@ import gzip
 import os
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, cast
 
 import fastavro
 import msgspec
@@ -138,7 +138,7 @@ def _plain_records(part: FilePart) -> Iterator[dict[str, Any]]:
 
 def _opened(part: FilePart) -> IO[bytes]:
     if part.format == "jsonl.gz":
-        return gzip.open(part.path, "rb")
+        return cast("IO[bytes]", gzip.open(part.path, "rb"))
     return open(part.path, "rb", buffering=1 << 20)
 
 

@@ -173,7 +173,9 @@ def _time_ms(value: Any, name: str) -> int:
     try:
         time_ms = _to_ms(value)
     except (ValueError, TypeError, OverflowError):
-        detail = f"{name} = {repr(value)[:_SHOWN]} is no time; right would be 2017-01-31T12:00:00Z or ms since the epoch"
+        detail = (
+            f"{name} = {repr(value)[:_SHOWN]} is no time; right would be 2017-01-31T12:00:00Z or ms since the epoch"
+        )
         raise InvalidEventError(DeadLetterReason.MISSING_ENVELOPE, detail) from None
     if not TIME_MIN_MS <= time_ms < TIME_MAX_MS:
         raise InvalidEventError(DeadLetterReason.ABSURD_TIME, f"{name} = {value!r} is not between 1970 and 2100")
@@ -253,5 +255,3 @@ def _clean(value: Any) -> Any:
     if type(value) is dict:
         return _without_nulls(value)
     return [_clean(item) if type(item) in (dict, list) else item for item in value if item is not None]
-
-

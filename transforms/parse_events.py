@@ -102,5 +102,7 @@ class _ParseEventsFn(beam.DoFn):  # type: ignore[misc]
         record = decode_message(message.payload, message.attributes, self._codecs)
         event = self._parser.from_json(message.payload) if record is None else self._parser.from_record(record)
         if event.time_ms > self._clock() + SKEW_MS:
-            raise InvalidEventError(DeadLetterReason.ABSURD_TIME, f"event_time {event.time_ms} ms is ahead of the clock")
+            raise InvalidEventError(
+                DeadLetterReason.ABSURD_TIME, f"event_time {event.time_ms} ms is ahead of the clock"
+            )
         return event

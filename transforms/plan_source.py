@@ -56,7 +56,13 @@ class PolledPlans:
         self._asked_s = 0.0
 
     def __getstate__(self) -> dict[str, object]:
-        return {"_connect": self._connect, "_clock_s": self._clock_s, "_registry": None, "_timeline": None, "_asked_s": 0.0}
+        return {
+            "_connect": self._connect,
+            "_clock_s": self._clock_s,
+            "_registry": None,
+            "_timeline": None,
+            "_asked_s": 0.0,
+        }
 
     def timeline(self) -> Timeline:
         now_s = self._clock_s()

@@ -41,7 +41,10 @@ class ReadShards(beam.PTransform):  # type: ignore[misc]
         read_parts = (
             parts
             | "Reshuffle" >> beam.Reshuffle()
-            | "ReadPart" >> beam.ParDo(_ReadPartFn(self._schema, self._limit, self._progress)).with_outputs(DEAD_LETTER, main="shards")
+            | "ReadPart"
+            >> beam.ParDo(_ReadPartFn(self._schema, self._limit, self._progress)).with_outputs(
+                DEAD_LETTER, main="shards"
+            )
         )
         return ReadShardsResult(read_parts.shards, read_parts[DEAD_LETTER])
 

@@ -55,7 +55,8 @@ class SettleRuns(beam.PTransform):  # type: ignore[misc]
         return (
             runs
             | "GroupByTenant" >> beam.GroupByKey()
-            | "SettleBudgets" >> beam.ParDo(_SettleRunsFn(self._ledger, self._progress)).with_output_types(list[Settled])
+            | "SettleBudgets"
+            >> beam.ParDo(_SettleRunsFn(self._ledger, self._progress)).with_output_types(list[Settled])
         )
 
 

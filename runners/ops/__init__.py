@@ -1,1 +1,1 @@
-"""Operations, shared by the command line and whatever else operates the engine. Each is a function that returns data."""
+"""Operations, shared by the command line and whatever else operates the engine: functions that return data."""

@@ -19,7 +19,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.backtest import BacktestInput, build_backtest
 from runners import embedded
 from runners.ledgers import RedisLedgerAddress
-from schemas.errors import DeadLetterLimitError, UsageError
+from schemas.errors import DeadLetterLimitError
 from schemas.plans import PlanSet
 from schemas.proposals import AccountSnapshot
 from transforms.archive_records import RecordFiles
@@ -32,7 +32,7 @@ from transforms.progress import progress_of
 from transforms.tally import CampaignTally, decode_tally
 
 Say = Callable[[dict[str, int]], None]
-"""Told how many events were read and advanced and how many proposals settled so far, by "read", "advanced", "settled"."""
+"""Told how much is done so far: "read" and "advanced" count events, "settled" proposals."""
 
 RECORDS = {"grants": "grant", "denials": "denial", "reversals": "reversal"}
 """Written also where there are none of them."""

@@ -12,8 +12,8 @@ import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.incentives import LiveParts, build_incentives
-from pipelines.sinks import LinesSink, PubSubSink
 from pipelines.read_events import FilesSource, PubSubSource, Source
+from pipelines.sinks import LinesSink, PubSubSink
 from runners.local import LocalRun, LocalStreamRunner
 from runners.local_places import LocalPlace
 from runners.places import server_url
@@ -101,7 +101,9 @@ def _reader(source: Source, place: LocalPlace) -> Reader:
     if isinstance(source, PubSubSource):
         return PubSubReader(source.subscription)
     states = place.states()
-    return FilesReader(source.paths, states.position, lambda name, at: states.commit(BundleWrite({}, {}, [], {name: at})))
+    return FilesReader(
+        source.paths, states.position, lambda name, at: states.commit(BundleWrite({}, {}, [], {name: at}))
+    )
 
 
 def _sink(request: LiveRequest) -> Sink:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,7 +29,18 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    arguments = ["--port", str(port), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--save", "", "--dir", str(folder)]
+    arguments = [
+        "--port",
+        str(port),
+        "--bind",
+        "127.0.0.1",
+        "--cluster-enabled",
+        "yes",
+        "--save",
+        "",
+        "--dir",
+        str(folder),
+    ]
     server = subprocess.Popen([_binary(), *arguments], stdout=subprocess.DEVNULL, cwd=folder)
     try:
         client = redis.Redis(port=port)
@@ -98,7 +108,13 @@ def test_the_cap_exactly_fits_and_one_more_does_not(ledger: Any, cap: int) -> No
     capped(ledger, LimitSpec("total", None, cap))
     spent, number = 0, 0
     while cap - spent >= AMOUNT_LIMIT - 1:
-        ledger.decide([a_single(f"big{number + i}", AMOUNT_LIMIT - 1) for i in range(20) if cap - spent >= (i + 1) * (AMOUNT_LIMIT - 1)])
+        ledger.decide(
+            [
+                a_single(f"big{number + i}", AMOUNT_LIMIT - 1)
+                for i in range(20)
+                if cap - spent >= (i + 1) * (AMOUNT_LIMIT - 1)
+            ]
+        )
         spent, number = ledger.snapshot()[1].uses[0].amount, number + 20
     if cap > spent:
         assert amounts(ledger.decide([a_single("rest", cap - spent)])) == [cap - spent]
@@ -129,13 +145,24 @@ def test_a_day_has_a_cap_of_its_own(ledger: Any) -> None:
     batch = [a_single("a", 1, slices=today), a_single("b", 1, slices=today), a_single("c", 1, slices=tomorrow)]
     decisions = ledger.decide(batch)
     assert amounts(decisions) == [1, Reason.GRANTS, 1]
-    assert (decisions[1].account, decisions[1].period, decisions[1].use, decisions[1].cap) == ("campaign/c1", "day", 1, 1)
+    assert (decisions[1].account, decisions[1].period, decisions[1].use, decisions[1].cap) == (
+        "campaign/c1",
+        "day",
+        1,
+        1,
+    )
 
 
-@pytest.mark.parametrize(("period", "slices", "later"), [("total", (), [Reason.CLOSED, Reason.CLOSED]), ("day", (("day", 0),), [Reason.CLOSED, 1])])
+@pytest.mark.parametrize(
+    ("period", "slices", "later"),
+    [("total", (), [Reason.CLOSED, Reason.CLOSED]), ("day", (("day", 0),), [Reason.CLOSED, 1])],
+)
 def test_close_denies_whole_and_closes(ledger: Any, period: str, slices: tuple[Any, ...], later: list[Any]) -> None:
     capped(ledger, LimitSpec(period, None, 10, WhenFull.CLOSE))
-    assert amounts(ledger.decide([a_single("a", 8, slices=slices), a_single("b", 3, slices=slices)])) == [8, Reason.AMOUNT]
+    assert amounts(ledger.decide([a_single("a", 8, slices=slices), a_single("b", 3, slices=slices)])) == [
+        8,
+        Reason.AMOUNT,
+    ]
     next_day = tuple((name, DAY_MS) for name, _ in slices)
     assert amounts(ledger.decide([a_single("c", 1, slices=slices), a_single("d", 1, slices=next_day)])) == later
     capped(ledger, LimitSpec(period, None, 10**6, WhenFull.CLOSE))
@@ -143,13 +170,24 @@ def test_close_denies_whole_and_closes(ledger: Any, period: str, slices: tuple[A
 
 
 def test_a_full_parent_closes_nothing(ledger: Any) -> None:
-    ledger.define([an_account("tenant", LimitSpec("total", None, 5)), an_account("campaign/c1", LimitSpec("total", None, 5, WhenFull.CLOSE))])
+    ledger.define(
+        [
+            an_account("tenant", LimitSpec("total", None, 5)),
+            an_account("campaign/c1", LimitSpec("total", None, 5, WhenFull.CLOSE)),
+        ]
+    )
     assert amounts(ledger.decide([a_single("a", 6), a_single("b", 5)])) == [Reason.AMOUNT, 5]
     assert not ledger.snapshot()[1].uses[0].closed
 
 
 def test_the_first_offer_that_fits_is_taken(ledger: Any) -> None:
-    ledger.define([an_account("tenant"), an_account("campaign/c1", LimitSpec("total", 1)), an_account("campaign/c2", LimitSpec("total", 1))])
+    ledger.define(
+        [
+            an_account("tenant"),
+            an_account("campaign/c1", LimitSpec("total", 1)),
+            an_account("campaign/c2", LimitSpec("total", 1)),
+        ]
+    )
     offers = [((a_grant(f"{i}x", 5, campaign="c1"),), (a_grant(f"{i}y", 3, campaign="c2"),)) for i in range(3)]
     batch = [a_proposal(*offer, event=f"e{i}") for i, offer in enumerate(offers)]
     decisions = ledger.decide(batch)
@@ -159,7 +197,13 @@ def test_the_first_offer_that_fits_is_taken(ledger: Any) -> None:
 
 
 def test_an_offers_grants_stand_or_fall_together(ledger: Any) -> None:
-    ledger.define([an_account("tenant"), an_account("campaign/c1"), an_account("campaign/c2", LimitSpec("total", None, 4, WhenFull.CUT))])
+    ledger.define(
+        [
+            an_account("tenant"),
+            an_account("campaign/c1"),
+            an_account("campaign/c2", LimitSpec("total", None, 4, WhenFull.CUT)),
+        ]
+    )
     both = a_proposal((a_grant("a", 9, campaign="c1"), a_grant("b", 5, "u2", campaign="c2")))
     assert ledger.decide([both])[0].reason is Reason.AMOUNT
     assert [account.uses[0].grants for account in ledger.snapshot()] == [0, 0, 0]

@@ -28,7 +28,10 @@ def a_batch(worker: int, number: int) -> list[Any]:
     """Ids overlap between workers: every other batch is asked by two of them."""
     owner = worker if number % 2 else worker // 2
     draw = random.Random(f"{owner}-{number}")
-    return [a_single(f"{owner}-{number}-{i}", draw.randrange(1, 20), f"u{draw.randrange(50)}", slices=(("user", 0),)) for i in range(20)]
+    return [
+        a_single(f"{owner}-{number}-{i}", draw.randrange(1, 20), f"u{draw.randrange(50)}", slices=(("user", 0),))
+        for i in range(20)
+    ]
 
 
 def work(url: str, worker: int, acknowledged: Any) -> None:
@@ -62,7 +65,12 @@ def collect(acknowledged: Any, server: Any, directory: Path) -> tuple[list[Any],
 def test_killed_servers_lose_nothing_acknowledged_and_overspend_nothing(tmp_path: Path) -> None:
     server = embedded.start(tmp_path)
     ledger = RedisLedger(connect(server.url), TENANT, wait=back_off)
-    ledger.define([an_account("tenant"), an_account("campaign/c1", LimitSpec("total", None, CAP, WhenFull.CUT), LimitSpec("user", 70))])
+    ledger.define(
+        [
+            an_account("tenant"),
+            an_account("campaign/c1", LimitSpec("total", None, CAP, WhenFull.CUT), LimitSpec("user", 70)),
+        ]
+    )
     context = multiprocessing.get_context("spawn")
     acknowledged = context.Queue()
     workers = [context.Process(target=work, args=(server.url, worker, acknowledged)) for worker in range(WORKERS)]

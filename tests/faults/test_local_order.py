@@ -61,7 +61,12 @@ def plan_set(tmp_path: Path) -> PlanSet:
 def a_history(plan_set: PlanSet) -> list[Event]:
     draw = random.Random(7)
     events = [
-        an_event(f"e{i}", f"2026-01-{1 + i // 4:02d}T{i % 24:02d}:00:00Z", f"u{draw.randrange(4)}", amount=draw.randrange(1, 120))
+        an_event(
+            f"e{i}",
+            f"2026-01-{1 + i // 4:02d}T{i % 24:02d}:00:00Z",
+            f"u{draw.randrange(4)}",
+            amount=draw.randrange(1, 120),
+        )
         for i in range(100)
     ]
     return parsed(plan_set, [*events, *events[80:]])
@@ -83,8 +88,6 @@ def run_killed(events: list[Event], plan_set: PlanSet, stores: Stores, kills: Ca
             return broker
         except Killed:
             continue
-
-
 
 
 def undisturbed(events: list[Event], plan_set: PlanSet) -> list[tuple[str, str]]:

@@ -72,7 +72,13 @@ grant: {points: 1}
 limits: [{per: user and day, grants: 1}, {per: day, grants: 2}]
 """
     late, early = "2026-01-02T04:59:59Z", "2026-01-02T05:00:00Z"
-    events = [an_event("a", late), an_event("b", late), an_event("c", late, "u2"), an_event("d", late, "u3"), an_event("e", early)]
+    events = [
+        an_event("a", late),
+        an_event("b", late),
+        an_event("c", late, "u2"),
+        an_event("d", late, "u3"),
+        an_event("e", early),
+    ]
     backtest(tmp_path, campaign, events)
     assert [event for event, _, _ in grants(tmp_path)] == ["a", "c", "e"]
     reasons = [r["reason"] for r in records(tmp_path / "out" / "denials.jsonl")]
@@ -86,7 +92,13 @@ trigger: {on: purchase, where: 'event.categories.exists(x, x.category == "A" && 
 grant: {points: {percent: 2.5, of: {add: item.amount, in: event.categories}, round: half-up}}
 """
     events = [
-        an_event(f"e{i}", day(i), f"u{i % 3}", amount=i, categories=[{"category": "A", "amount": 100 + i}, {"category": "B", "amount": i}])
+        an_event(
+            f"e{i}",
+            day(i),
+            f"u{i % 3}",
+            amount=i,
+            categories=[{"category": "A", "amount": 100 + i}, {"category": "B", "amount": i}],
+        )
         for i in range(30)
     ]
     backtest(tmp_path, campaign, events)
@@ -95,12 +107,18 @@ grant: {points: {percent: 2.5, of: {add: item.amount, in: event.categories}, rou
     rows = [{**event, "event_time": datetime.fromisoformat(event["event_time"])} for event in events]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "events.parquet", row_group_size=7)
     with open(tmp_path / "events.avro", "wb") as out:
-        item = {"type": "record", "name": "I", "fields": [{"name": "category", "type": "string"}, {"name": "amount", "type": "long"}]}
+        item = {
+            "type": "record",
+            "name": "I",
+            "fields": [{"name": "category", "type": "string"}, {"name": "amount", "type": "long"}],
+        }
         fields = [{"name": name, "type": "string"} for name in ("event_id", "event_type", "user_id")]
         fields.append({"name": "event_time", "type": {"type": "long", "logicalType": "timestamp-micros"}})  # type: ignore[dict-item]
         fields.append({"name": "amount", "type": ["null", "long"]})  # type: ignore[dict-item]
         fields.append({"name": "categories", "type": {"type": "array", "items": item}})  # type: ignore[dict-item]
-        fastavro.writer(out, fastavro.parse_schema({"type": "record", "name": "E", "fields": fields}), rows, sync_interval=200)
+        fastavro.writer(
+            out, fastavro.parse_schema({"type": "record", "name": "E", "fields": fields}), rows, sync_interval=200
+        )
     for name in ("events.parquet", "events.avro"):
         plan_set = load_folder(tmp_path / "campaigns")
         run_backtest(BacktestRequest([str(tmp_path / name)], plan_set, tmp_path / "other"))
@@ -171,7 +189,9 @@ def test_too_much_that_is_no_event_stops_the_job(tmp_path: Path) -> None:
     stream = a_stream(tmp_path / "events.jsonl", [{"id": i} for i in range(60)])
     plan_set = load_folder(a_folder(tmp_path / "c", "campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1}"))
     request = BacktestRequest([str(stream)], plan_set, tmp_path / "out", limit=DeadLetterLimit(consecutive=50))
-    with pytest.raises(DeadLetterLimitError, match=r"50 inputs in a row are no events; the last: .*event_id is missing"):
+    with pytest.raises(
+        DeadLetterLimitError, match=r"50 inputs in a row are no events; the last: .*event_id is missing"
+    ):
         run_backtest(request)
 
 
@@ -204,7 +224,12 @@ limits: [{per: user and week, amount: 21}]
     with embedded.start(tmp_path / "server") as server:
         apply_folder(load_folder(tmp_path / "campaigns"), server.url, None, "test")
         request = LiveRequest(
-            (str(tmp_path / "events.jsonl"),), str(tmp_path / "live.jsonl"), None, str(tmp_path / "dead.jsonl"), server.url, None
+            (str(tmp_path / "events.jsonl"),),
+            str(tmp_path / "live.jsonl"),
+            None,
+            str(tmp_path / "dead.jsonl"),
+            server.url,
+            None,
         )
         counts = run_live(request)
         assert run_live(request)["grants_emitted"] == 0

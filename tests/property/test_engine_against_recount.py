@@ -31,7 +31,9 @@ ZONE = "America/New_York"
 
 def a_plan(counter: Counter | None) -> Plan:
     incentive = None if counter else Incentive("points", "points", Fixed(1))
-    return Plan("c", "v", 0, ("purchase",), None, None, ZONE, None, None, counter, incentive, (PlanCharge("tenant", (), "UTC"),))
+    return Plan(
+        "c", "v", 0, ("purchase",), None, None, ZONE, None, None, counter, incentive, (PlanCharge("tenant", (), "UTC"),)
+    )
 
 
 def compiled(counter: Counter | None) -> CompiledSet:
@@ -44,7 +46,11 @@ def steps(*thresholds: int) -> tuple[Step, ...]:
 
 @st.composite
 def counters(draw: st.DrawFn) -> Counter:
-    window = draw(st.sampled_from([Window("lifetime"), Window("day"), Window("week"), Window("month"), Window("last", 30 * HOUR_MS)]))
+    window = draw(
+        st.sampled_from(
+            [Window("lifetime"), Window("day"), Window("week"), Window("month"), Window("last", 30 * HOUR_MS)]
+        )
+    )
     measure = draw(st.sampled_from([None, AMOUNT]))
     fires = draw(st.sampled_from(["reach", "every", "from"]))
     if fires == "reach" and draw(st.booleans()):
@@ -79,7 +85,8 @@ def recount(counter: Counter, history: list[Event]) -> list[tuple[str, int]]:
         value = event.attributes["amount"] if counter.measure else 1
         if not value:
             continue
-        def inside(other: Event, event: Event = event) -> bool:
+
+        def inside(other: Event, event: Event = event, used: set[str] = used) -> bool:
             if other.event_id in used:
                 return False
             if counter.window.kind == "last":
@@ -146,7 +153,15 @@ def test_verdicts_of_repeats_and_of_what_is_too_old() -> None:
     plans = CompiledSet(PlanSet("shop", 0, None, 10 * HOUR_MS, SCHEMA, (a_plan(None),), ()))
     state = UserState()
     verdicts = []
-    for hour, event_id, digest in ((0, "a", 1), (0, "a", 1), (0, "a", 2), (20, "b", 1), (0, "a", 1), (9, "c", 1), (11, "d", 1)):
+    for hour, event_id, digest in (
+        (0, "a", 1),
+        (0, "a", 1),
+        (0, "a", 2),
+        (20, "b", 1),
+        (0, "a", 1),
+        (9, "c", 1),
+        (11, "d", 1),
+    ):
         event = Event(START_MS + hour * HOUR_MS, event_id, "purchase", "u1", {}, digest)
         done = advance(state, event, plans)
         state = done.state

@@ -13,7 +13,15 @@ from schemas.errors import ExpressionError
 from transforms.language.expressions import check
 from transforms.language.translate import compile_condition, compile_value
 
-ATTRIBUTES: dict[str, Any] = {"i": "int", "j": "int", "s": "string", "t": "string", "b": "bool", "l": ["int"], "d": "double"}
+ATTRIBUTES: dict[str, Any] = {
+    "i": "int",
+    "j": "int",
+    "s": "string",
+    "t": "string",
+    "b": "bool",
+    "l": ["int"],
+    "d": "double",
+}
 EVENT = parse_type(ATTRIBUTES)
 assert isinstance(EVENT, Record)
 SCHEMA = AttributeSchema(("purchase",), EVENT, Record(()))
@@ -46,7 +54,9 @@ def bools(depth: int) -> st.SearchStrategy[str]:
         st.builds(lambda a, op, b: f"({a} {op} {b})", INTS, compare, INTS),
         st.builds(lambda a, op, b: f"({a} {op} {b})", STRINGS, compare, STRINGS),
         st.builds(lambda a, op, b: f"({a} {op} {b})", DOUBLES, compare, DOUBLES),
-        st.builds(lambda a, f, b: f"{a}.{f}({b})", STRINGS, st.sampled_from(["startsWith", "endsWith", "contains"]), STRINGS),
+        st.builds(
+            lambda a, f, b: f"{a}.{f}({b})", STRINGS, st.sampled_from(["startsWith", "endsWith", "contains"]), STRINGS
+        ),
         st.builds(lambda a: f"({a} in [1, 2, 7])", INTS),
         st.builds(lambda a: f"({a} in event.l)", INTS),
         st.builds(lambda p: f'event.s.matches("{p}")', st.sampled_from(["^a", "b$", "[é-]+", ""])),

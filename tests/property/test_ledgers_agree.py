@@ -72,7 +72,9 @@ class LedgersAgree(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         snapshot = self.ledger.snapshot()
-        kept = [[use for use in account.uses if use.period == "total" or use.grants or use.closed] for account in snapshot]
+        kept = [
+            [use for use in account.uses if use.period == "total" or use.grants or use.closed] for account in snapshot
+        ]
         assert kept == [list(account.uses) for account in self.model.snapshot()]
         for account in snapshot:
             total = account.uses[0]
@@ -89,6 +91,10 @@ def test_redis_and_the_model_agree_on_any_sequence(redis_url: str) -> None:
     run_state_machine_as_test(
         LedgersAgree,
         settings=settings(
-            max_examples=100, stateful_step_count=10, deadline=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck)
+            max_examples=100,
+            stateful_step_count=10,
+            deadline=None,
+            report_multiple_bugs=False,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -49,9 +49,7 @@ def _answers(states: UserStates, step: Step) -> list[object]:
 
 @pytest.mark.parametrize("cached_users_max", [0, 2, 20_000])
 @given(steps=STEPS)
-@settings(
-    max_examples=150, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_memory_and_redis_agree(clean_redis: str, cached_users_max: int, steps: list[Step]) -> None:
     stored = RedisStates(connect(clean_redis), "shop", cached_users_max=cached_users_max)
     stored.drop()

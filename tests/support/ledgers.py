@@ -47,7 +47,12 @@ PERIODS = ["total", "day", "user", "user/day"]
 def accounts(draw: st.DrawFn) -> list[AccountSpec]:
     """tenant, theme/t and two campaigns with any limits."""
     found = []
-    for name, parent in (("tenant", None), ("theme/t", "tenant"), ("campaign/c1", "theme/t"), ("campaign/c2", "tenant")):
+    for name, parent in (
+        ("tenant", None),
+        ("theme/t", "tenant"),
+        ("campaign/c1", "theme/t"),
+        ("campaign/c2", "tenant"),
+    ):
         limits = []
         for period in draw(st.lists(st.sampled_from(PERIODS), unique=True, max_size=3)):
             closable = [WhenFull.SKIP, WhenFull.CUT] if period.startswith("user") else list(WhenFull)

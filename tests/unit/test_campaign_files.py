@@ -65,14 +65,19 @@ def problems(tmp_path: Path, text: str) -> str:
         ("campaign: " + "[" * 30 + "]" * 30, "1:30", "nested more than 20 deep"),
     ],
 )  # fmt: skip
-def test_a_mistake_is_told_with_its_place_and_what_is_right(tmp_path: Path, text: str, place: str, message: str) -> None:
+def test_a_mistake_is_told_with_its_place_and_what_is_right(
+    tmp_path: Path, text: str, place: str, message: str
+) -> None:
     told = problems(tmp_path, text)
     assert message in told
     assert f"campaigns.yaml:{place}: " in told
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    told = problems(tmp_path, "campaign: A\ntrigger: {on: purchase}\ngrant: {points: 1}\n---\ncampaign: b\ntrigger: {on: x}\ngrant: {points: 1}")
+    told = problems(
+        tmp_path,
+        "campaign: A\ntrigger: {on: purchase}\ngrant: {points: 1}\n---\ncampaign: b\ntrigger: {on: x}\ngrant: {points: 1}",
+    )
     assert len(told.splitlines()) == 2
 
 
@@ -108,7 +113,13 @@ def test_the_version_follows_what_is_said_not_how(tmp_path: Path) -> None:
     spelled = "grant: {points: 1_000}\ncampaign: c\ndescription: x\ntrigger: {on: [purchase]}"
     versions = [
         a_plan_set(tmp_path / str(i), text).plans[0].version
-        for i, text in enumerate(["campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1000}", "campaign: c # why\n" + spelled.replace("campaign: c\n", ""), GOOD])
+        for i, text in enumerate(
+            [
+                "campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1000}",
+                "campaign: c # why\n" + spelled.replace("campaign: c\n", ""),
+                GOOD,
+            ]
+        )
     ]
     assert versions[0] == versions[1] != versions[2]
 

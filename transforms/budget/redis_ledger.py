@@ -119,9 +119,7 @@ class RedisLedger:
 
 
 def _limits(spec: AccountSpec) -> list[list[object]]:
-    return [
-        [limit.period, _cap(limit.grants), _cap(limit.amount), limit.when_full.value] for limit in spec.limits
-    ]
+    return [[limit.period, _cap(limit.grants), _cap(limit.amount), limit.when_full.value] for limit in spec.limits]
 
 
 def _cap(cap: int | None) -> int:
@@ -181,7 +179,7 @@ def _decisions(proposals: Sequence[Proposal], answers: list[Any], entry: str) ->
 
 def _decision(answer: list[Any]) -> Decision:
     granted, repeated, conflicting, entry, unpublished, *rest = answer
-    told = {
+    told: dict[str, Any] = {
         "repeated": bool(repeated),
         "conflicting": bool(conflicting),
         "entry": str(entry) if entry else "",
@@ -197,8 +195,5 @@ def _decision(answer: list[Any]) -> Decision:
 
 def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, tuple[int | None, int | None]]) -> Use:
 
-
     grants, amount, closed = struct.unpack(">ddB", raw) if raw else (0.0, 0.0, 0)
     return Use(period, start_ms, int(grants), int(amount), *caps.get(period, (None, None)), bool(closed))
-
-

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 from importlib import resources
 
 NAMES = ("decide", "define")
 
 
-@lru_cache(maxsize=None)
+@cache
 def source(name: str) -> str:
     """The text of a script."""
     return (resources.files("transforms.budget") / "lua" / f"{name}.lua").read_text()

@@ -1,4 +1,4 @@
-"""Pure decisions: from a user's state and an input to the next state and proposals. `advance` is the one public entry."""
+"""Pure decisions: from a user's state and an input to the next state and proposals, by `advance` alone."""
 
 from transforms.engine.advance import Advanced, Profile, Tick, Verdict, advance
 from transforms.engine.campaigns import CompiledSet

@@ -28,7 +28,9 @@ class CompiledCampaign:
         self.id = plan.campaign
         self._plan, self._tenant = plan, tenant
         counter = plan.counter
-        self._counter = counter and counter_runner(plan.campaign, plan.series, counter, plan.zone, horizon_ms)
+        self._counter: CounterRunner | None = None
+        if counter is not None:
+            self._counter = counter_runner(plan.campaign, plan.series, counter, plan.zone, horizon_ms)
         self._measure = amount_of(counter.measure) if counter and counter.measure else None
         self._incentives = [(incentive.unit, incentive_amount(incentive)) for incentive in _incentives(plan, counter)]
         self._ids = GrantIds(tenant, plan.campaign, plan.series)

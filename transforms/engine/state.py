@@ -41,7 +41,7 @@ class WindowedEntry(msgspec.Struct, array_like=True, tag="w"):
 
 
 class SlidingEntry(msgspec.Struct, array_like=True, tag="s"):
-    """A counter over a sliding span: times ascend; sums[i] is the sum of all amounts up to times[i]; base before them."""
+    """A counter over a sliding span: times ascend; sums[i] is the sum of all up to times[i], base before."""
 
     series: int
     times: list[int]

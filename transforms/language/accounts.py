@@ -59,7 +59,9 @@ def _charge(
         else:
             cost = campaign.cost.amount
     elif any(limit.amount is not None and limit.unit is None for limit in limits):
-        problem(("campaign",), f"{account} caps an amount without a unit: write e.g. {{amount: 5000, unit: {unit}}} there")
+        problem(
+            ("campaign",), f"{account} caps an amount without a unit: write e.g. {{amount: 5000, unit: {unit}}} there"
+        )
     return PlanCharge(account, _periods(limits), zone, cost)
 
 

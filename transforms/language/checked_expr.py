@@ -25,7 +25,11 @@ _MESSAGES: dict[str, list[tuple[str, int, int, int, str]]] = {
         ("bytes_value", 7, _BYTES, _ONE, ""),
     ],
     "Ident": [("name", 1, _STRING, _ONE, "")],
-    "Select": [("operand", 1, _MESSAGE, _ONE, "Expr"), ("field", 2, _STRING, _ONE, ""), ("test_only", 3, _BOOL, _ONE, "")],
+    "Select": [
+        ("operand", 1, _MESSAGE, _ONE, "Expr"),
+        ("field", 2, _STRING, _ONE, ""),
+        ("test_only", 3, _BOOL, _ONE, ""),
+    ],
     "Call": [
         ("target", 1, _MESSAGE, _ONE, "Expr"),
         ("function", 2, _STRING, _ONE, ""),
@@ -61,7 +65,9 @@ _ONEOF = {"Constant": "value", "Expr": "kind"}
 
 @lru_cache(maxsize=1)
 def _message_class() -> Any:
-    file = descriptor_pb2.FileDescriptorProto(name="incentives/checked.proto", package="incentives.cel", syntax="proto3")
+    file = descriptor_pb2.FileDescriptorProto(
+        name="incentives/checked.proto", package="incentives.cel", syntax="proto3"
+    )
     for name, fields in _MESSAGES.items():
         message = file.message_type.add(name=name)
         if name in _ONEOF:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -17,10 +16,8 @@ from schemas.campaigns import (
     Campaign,
     EventSchema,
     Grant,
-    Limit,
     PercentValue,
     Tenant,
-    Theme,
     TieredValue,
     TierValue,
     Trigger,
@@ -63,7 +60,9 @@ def load_folder(path: Path) -> PlanSet:
     """
     folder = read_folder(Path(path))
     schema = _schema(folder)
-    tenant = cast("Tenant", folder.tenants[0].model) if folder.tenants else Tenant(tenant=DEFAULT_TENANT)
+    tenant = (
+        cast("Tenant", folder.tenants[0].model) if folder.tenants else Tenant.model_validate({"tenant": DEFAULT_TENANT})
+    )
     plans = []
     if schema is not None:
         for name in sorted(folder.campaigns):
@@ -157,7 +156,8 @@ class _Compiling:
                 hint = _meant(event_type, self._schema.event_types)
                 known = ", ".join(self._schema.event_types)
                 self._problem(
-                    ("trigger", "on", i), f"trigger.on: event type {event_type!r} is not declared{hint} (declared: {known})"
+                    ("trigger", "on", i),
+                    f"trigger.on: event type {event_type!r} is not declared{hint} (declared: {known})",
                 )
 
     def _instant(self, moment: datetime | None) -> int | None:
@@ -214,7 +214,9 @@ class _Compiling:
         if not isinstance(kind, ListOf):
             arrays = [f"event.{field}" for field, of in self._schema.event.fields if isinstance(of, ListOf)]
             hint = f"declared: {', '.join(arrays) or 'none'}"
-            self._problem((*path, "in"), f"{'.'.join(map(str, path))}.in: {amount.array!r} is no array of the event ({hint})")
+            self._problem(
+                (*path, "in"), f"{'.'.join(map(str, path))}.in: {amount.array!r} is no array of the event ({hint})"
+            )
             return CelAmount(_UNKNOWN)
         add = self._expression(amount.add, (*path, "add"), "int", kind.element) or _UNKNOWN
         where = self._expression(amount.where, (*path, "where"), "bool", kind.element)
@@ -252,5 +254,3 @@ def _version(campaign: Campaign) -> str:
     """16 hex digits over what the campaign says; descriptions, order of keys and spelling of numbers do not matter."""
     content = campaign.model_dump(mode="json", exclude={"description"}, exclude_defaults=True)
     return hashlib.blake2b(msgspec.json.encode(content, order="sorted"), digest_size=8).hexdigest()
-
-

@@ -41,7 +41,9 @@ def check(
       ExpressionError: with the 1-based line and column in the text, and what would be right.
     """
     if len(text.encode()) > TEXT_BYTES_MAX:
-        raise ExpressionError(f"an expression is at most {TEXT_BYTES_MAX} bytes long, this one {len(text.encode())}", 1, 1)
+        raise ExpressionError(
+            f"an expression is at most {TEXT_BYTES_MAX} bytes long, this one {len(text.encode())}", 1, 1
+        )
     return _checked(text, schema, result, item)
 
 
@@ -73,7 +75,9 @@ def _require_result(found: str, result: str) -> None:
     if found == wanted:
         return
     if result == "int" and found == "DOUBLE":
-        raise ExpressionError("an amount is an integer in minor units, this is a double: no float touches an amount", 1, 1)
+        raise ExpressionError(
+            "an amount is an integer in minor units, this is a double: no float touches an amount", 1, 1
+        )
     what = "a condition is true or false" if result == "bool" else "an amount is an integer"
     raise ExpressionError(f"{what}, but this is of type {found.lower()}", 1, 1)
 

@@ -129,7 +129,7 @@ def _json_lines(path: str) -> Iterator[dict[str, Any]]:
 
 
 def _merged(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """By name the type that fits all values: an AttributeType, None (only nulls), or text that says why there is none."""
+    """By name the type that fits all values: an AttributeType, None (only nulls), or text saying why there is none."""
     found: dict[str, Any] = {}
     for record in records:
         for name, value in record.items():
@@ -157,7 +157,9 @@ def _type_of(value: Any) -> Any:
         return ListOf(element) if element is not None and not isinstance(element, str) else element
     if isinstance(value, dict):
         fields = {name: _type_of(item) for name, item in value.items()}
-        return Record(tuple(sorted((name, of) for name, of in fields.items() if of is not None and not isinstance(of, str))))
+        return Record(
+            tuple(sorted((name, of) for name, of in fields.items() if of is not None and not isinstance(of, str)))
+        )
     return f"values of type {type(value).__name__} cannot be declared"
 
 

@@ -1,4 +1,4 @@
-"""A folder of campaign files to typed models; every mistake is told with file, line, column, field and what is right."""
+"""A folder of campaign files to typed models; a mistake is told with file, line, column, field and what is right."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _keep(folder: Folder, kind: str, loaded: Loaded) -> None:
         folder.tenants.append(loaded)
         return
     known = folder.campaigns if isinstance(model, Campaign) else folder.themes
-    name = cast("Campaign", model).campaign if isinstance(model, Campaign) else cast("Theme", model).theme
+    name = model.campaign if isinstance(model, Campaign) else cast("Theme", model).theme
     if name in known:
         folder.problem(place, f"{kind} {name!r} stands twice; the other at {known[name].document.place((kind,))}")
     known.setdefault(name, loaded)
@@ -134,7 +134,9 @@ def _tell(folder: Folder, model: type[BaseModel], document: Document, found: Any
         allowed = _keys_at(model, document.content, path[:-1])
         place = document.places.get((*path, ""), document.place(path))
         where = f" in {'.'.join(map(str, path[:-1]))}" if path[:-1] else ""
-        folder.problem(place, f"{path[-1]!r} is not known{where}{_meant(str(path[-1]), allowed)}; known: {', '.join(allowed)}")
+        folder.problem(
+            place, f"{path[-1]!r} is not known{where}{_meant(str(path[-1]), allowed)}; known: {', '.join(allowed)}"
+        )
         return
     message = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     if found["type"] == "missing":
@@ -165,10 +167,8 @@ def _keys_at(model: type[BaseModel], content: Any, path: tuple[str | int, ...]) 
     for part in path:
         value = value[part]
         node = _resolved(schema, node, value)
-        if isinstance(part, int):
-            node = node.get("items", {})
-        else:
-            node = node.get("properties", {}).get(part, {})
+        inside = node.get("properties", {})
+        node = node.get("items", {}) if isinstance(part, int) else inside.get(part, {})
     return sorted(_resolved(schema, node, None).get("properties", {}))
 
 

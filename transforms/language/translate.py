@@ -401,7 +401,7 @@ def _membership(values: Any) -> ast.expr | None:
     constants = _constants(values)
     if not constants or any(isinstance(value, float) for value in constants):
         return None
-    return ast.Constant(frozenset(constants))
+    return ast.Constant(frozenset(constants))  # type: ignore[arg-type]
 
 
 def _constants(node: Any) -> list[Any] | None:
