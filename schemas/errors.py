@@ -82,7 +82,7 @@ class TransientError(IncentiveError):
 
 
 class LedgerUnavailableError(TransientError):
-    """No answer from the ledger: decisions may or may not exist. Ask again with the same ids; grant nothing meanwhile."""
+    """No answer from the ledger: decisions may or may not exist. Ask again, same ids; grant nothing meanwhile."""
 
 
 class StateUnavailableError(TransientError):

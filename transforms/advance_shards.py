@@ -182,7 +182,7 @@ def too_old_letter(event: Event, floor_ms: int | None) -> DeadLetter:
     return DeadLetter(
         stage="AdvanceUsers",
         reason=DeadLetterReason.TOO_OLD,
-        message=f"event_time {event.time_ms} ms is at or before {floor_ms} ms: this user's event ids are forgotten up to there",
+        message=f"event_time {event.time_ms} ms is at or before {floor_ms} ms: ids up to there are forgotten",
         payload=msgspec.json.encode(event),
         attributes={},
         event_id=event.event_id,

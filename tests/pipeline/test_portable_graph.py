@@ -19,10 +19,10 @@ from transforms.plan_source import FixedPlans
 
 CAMPAIGN = "campaign: c\ntrigger: {on: purchase, count: events, every: 2}\ngrant: {points: 1}"
 REQUEST = DataflowRequest(
-    "projects/p/subscriptions/s",
-    "projects/p/topics/g",
-    "projects/p/topics/d",
-    "projects/p/topics/l",
+    "projects/some-project/subscriptions/s",
+    "projects/some-project/topics/g",
+    "projects/some-project/topics/d",
+    "projects/some-project/topics/l",
     "rediss://host:6379/0",
 )
 OPTIONS = [
@@ -58,7 +58,7 @@ def stateful(graph: Any) -> list[Any]:
 
 def test_state_is_keyed_by_text_in_bytes(graph: Any) -> None:
     steps = stateful(graph)
-    assert [step.unique_name for step in steps] == ["AdvanceUsers/AdvanceUser"]
+    assert [step.unique_name for step in steps] == ["AdvanceUsers/AdvanceUser/ParDo(_AdvanceUserFn)"]
     components = graph.components
     (source,) = steps[0].inputs.values()
     pair = components.coders[components.pcollections[source].coder_id]

@@ -101,11 +101,9 @@ class RedisStates:
         """See `UserStates.commit`. One MULTI; repeated as it is until the server has answered."""
         require_valid_write(write)
         with self._cache_lock:
-            try:
-                self._until_answered(lambda: self._commit_once(write))
-            except BaseException:
-                self._cache.drop(write.cells)
-                raise
+            # Out before the call, in after its answer: whatever happens between, the cache is not ahead.
+            self._cache.drop(write.cells)
+            self._until_answered(lambda: self._commit_once(write))
             self._cache.put_all(write.cells)
 
     def due(self, until_ms: int, limit: int) -> list[str]:
