@@ -1,0 +1,24 @@
+"""Every example of docs/campaigns.md is a right campaign file."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from transforms.language import load_folder
+
+PAGE = (Path(__file__).parents[2] / "docs" / "campaigns.md").read_text()
+EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+
+
+def test_the_page_has_examples() -> None:
+    assert len(EXAMPLES) > 6 and EXAMPLES[0].startswith("schema: events")
+
+
+@pytest.mark.parametrize("example", EXAMPLES[1:], ids=lambda text: text.split("\n", 1)[0])
+def test_an_example_is_right(example: str, tmp_path: Path) -> None:
+    (tmp_path / "schema.yaml").write_text(EXAMPLES[0])
+    (tmp_path / "example.yaml").write_text(example)
+    assert load_folder(tmp_path).plans
