@@ -86,11 +86,10 @@ def main() -> None:
         runs = [_seconds(root, plan_set, "many") for _ in range(RUNS)]
         taken, proposals = statistics.median(run[0] for run in runs), runs[0][1]
         rate = EVENTS / (taken - start_up)
+        size = f"{EVENTS:,} events, {USERS:,} users, 10 campaigns, {proposals:,} proposals"
+        print(f"backtest: {size}; median of {RUNS} runs")
         print(
-            f"backtest: {EVENTS:,} events of {USERS:,} users, 10 campaigns, {proposals:,} proposals; {RUNS} runs, median"
-        )
-        print(
-            f"  {rate:,.0f} events/s and {proposals / (taken - start_up):,.0f} proposals/s, start-up of {start_up:.1f} s apart"
+            f"  {rate:,.0f} events/s, {rate * proposals / EVENTS:,.0f} proposals/s; start-up of {start_up:.1f} s apart"
         )
 
 
