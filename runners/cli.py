@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import redis
+
 from runners import cli_campaigns, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError
@@ -38,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(given)
     except IncentiveError as error:
         error_console().print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
+        return 1
+    except redis.RedisError as error:
+        error_console().print(f"[bold red]error:[/] the server does not answer: {_escaped(error)}", highlight=False)
         return 1
     except KeyboardInterrupt:
         error_console().print("stopped")

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from runners.ops.backtest import CampaignSummary, Say, Summary
+from runners.ops.summary import CampaignSummary, Say, Summary
 
 
 def console() -> Console:

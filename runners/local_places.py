@@ -28,7 +28,7 @@ class LocalPlace(RedisLedgerAddress):
         return _states(self.url, self.tenant)
 
     def registry(self) -> Registry:
-        return RedisRegistry(connect(self.url), self.tenant)
+        return RedisRegistry(connect(self.url), self.tenant, wait=back_off)
 
     def clear_outbox(self, keys: Sequence[OrderKey]) -> None:
         """Delete settled and published proposals from the outbox."""

@@ -6,7 +6,7 @@ import gc
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.backtest import BacktestInput, build_backtest
 from runners import embedded
 from runners.ledgers import RedisLedgerAddress
+from runners.ops.summary import CampaignSummary, Say, Summary
 from schemas.errors import DeadLetterLimitError
 from schemas.plans import PlanSet
 from schemas.proposals import AccountSnapshot
@@ -31,9 +32,6 @@ from transforms.keep import KeepFn, kept
 from transforms.metrics import NAMESPACE, Count
 from transforms.progress import progress_of
 from transforms.tally import CampaignTally, decode_tally
-
-Say = Callable[[dict[str, int]], None]
-"""Told how much is done so far: "read" and "advanced" count events, "settled" proposals."""
 
 RECORDS = {"grants": "grant", "denials": "denial", "reversals": "reversal"}
 """Written also where there are none of them."""
@@ -54,32 +52,6 @@ class BacktestRequest:
     out: Path
     users: Sequence[str] = ()
     limit: DeadLetterLimit = DeadLetterLimit()
-
-
-class CampaignSummary(msgspec.Struct, kw_only=True):
-    """One campaign's row of a backtest. Amounts in minor units of unit; cap None = not capped in total."""
-
-    matched: int
-    granted: int
-    amount: int
-    unit: str
-    cut: int
-    denied: dict[str, int]
-    cap_grants: int | None
-    cap_amount: int | None
-    exhausted_at: str | None
-    first_at: str | None
-    last_at: str | None
-
-
-class Summary(msgspec.Struct, kw_only=True):
-    """A backtest in numbers: what summary.json holds."""
-
-    tenant: str
-    events: dict[str, int]
-    campaigns: dict[str, CampaignSummary]
-    accounts: list[dict[str, Any]]
-    files: list[str]
 
 
 def run_backtest(request: BacktestRequest, say: Say | None = None) -> Summary:

@@ -17,10 +17,11 @@ from rich.table import Table
 from runners import embedded
 from runners.console import accounts_table, console, error_console, progress_bar, summary_table
 from runners.demo_data import make_stream
-from runners.ops.backtest import BacktestRequest, Summary, run_backtest
+from runners.ops.backtest import BacktestRequest, run_backtest
 from runners.ops.budgets import account_rows
 from runners.ops.campaigns import apply_folder
 from runners.ops.live import LiveRequest, run_live
+from runners.ops.summary import Summary
 from transforms.language import load_folder
 
 CAMPAIGNS = Path(__file__).resolve().parents[2] / "examples" / "complete_journey"

@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from runners import embedded
-from runners.ops.backtest import BacktestRequest, Summary, run_backtest
+from runners.ops.backtest import BacktestRequest, run_backtest
 from runners.ops.campaigns import apply_folder
 from runners.ops.live import LiveRequest, run_live
+from runners.ops.summary import Summary
 from schemas.errors import DeadLetterLimitError, UsageError
 from tests.support.campaigns import a_folder, a_stream, an_event, records
 from transforms.dead_letter import DeadLetterLimit

@@ -14,11 +14,20 @@ from schemas.redis_connection import is_transient
 T = TypeVar("T")
 
 
-class RedisRegistry:
-    """The numbered sets of one tenant in Redis."""
+def do_not_wait(attempt: int) -> None:
+    """The default patience: none."""
+    raise TimeoutError
 
-    def __init__(self, client: redis.Redis, tenant: str) -> None:
-        self._client = client
+
+class RedisRegistry:
+    """The numbered sets of one tenant in Redis.
+
+    Args:
+      wait: called with the number of failed tries while the server does not answer; raises TimeoutError to give up.
+    """
+
+    def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = do_not_wait) -> None:
+        self._client, self._wait = client, wait
         self._key = f"{{{tenant}}}:registry"
 
     def sets(self) -> tuple[PlanSet, ...]:
@@ -35,9 +44,15 @@ class RedisRegistry:
             raise UsageError(f"set {plan_set.number} was published by someone else meanwhile: apply again")
 
     def _answer(self, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except redis.RedisError as error:
-            if is_transient(error):
-                raise RegistryUnavailableError(f"no answer from the registry: {error}") from error
-            raise
+        attempt = 0
+        while True:
+            try:
+                return call()
+            except redis.RedisError as error:
+                if not is_transient(error):
+                    raise
+                attempt += 1
+                try:
+                    self._wait(attempt)
+                except TimeoutError:
+                    raise RegistryUnavailableError(f"no answer from the registry: {error}") from error

@@ -1,0 +1,64 @@
+"""The server goes away while live runs, and comes back: live waits, goes on, and nothing is lost or doubled."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from runners import embedded
+from runners.ops.campaigns import apply_folder
+from tests.support.campaigns import a_folder, a_stream, an_event, records
+from tests.support.waiting import wait_until
+from transforms.language import load_folder
+
+CAMPAIGN = "campaign: each\ntrigger: {on: purchase}\ngrant: {points: 1}\nlimits: [{grants: 5_500}]"
+EVENTS = 6_000
+
+
+def test_live_waits_for_its_server(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "campaigns", CAMPAIGN)
+    events = [
+        an_event(f"e{i:05d}", f"2026-01-01T{i // 3600:02d}:{i // 60 % 60:02d}:{i % 60:02d}Z", f"u{i % 50}")
+        for i in range(EVENTS)
+    ]
+    stream, grants = a_stream(tmp_path / "events.jsonl", events), tmp_path / "grants.jsonl"
+    server = embedded.start(tmp_path / "server")
+    apply_folder(load_folder(folder), server.url, None, "test")
+    command = [
+        sys.executable,
+        "-m",
+        "runners.cli",
+        "live",
+        "--events",
+        str(stream),
+        "--grants",
+        str(grants),
+        "--server",
+        server.url,
+    ]
+    live = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: grants.exists() and grants.stat().st_size > 0, "the first grants are out", 60)
+        os.kill(server.pid, signal.SIGKILL)
+        server.stop()
+        server = embedded.start(tmp_path / "server")
+        _, told = live.communicate(timeout=60)
+    finally:
+        live.kill()
+        server.stop()
+    assert live.returncode == 0, told
+    ids = [record["event_id"] for record in records(grants)]
+    assert len(set(ids)) == 5_500
+    assert sorted(set(ids)) == [f"e{i:05d}" for i in range(5_500)]
+
+
+def test_a_server_that_is_not_there_is_told_in_one_line() -> None:
+    told = subprocess.run(
+        [sys.executable, "-m", "runners.cli", "budget", "show", "--server", "redis://127.0.0.1:1/0"],
+        cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert told.returncode == 1
+    assert told.stderr.startswith("error: the server does not answer") and "Traceback" not in told.stderr
