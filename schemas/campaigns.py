@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from schemas.scalars import (
     Cap,
@@ -30,7 +30,7 @@ Period = Literal["total", "hour", "day", "week", "month", "user", "user and day"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Active(_Part):
@@ -51,11 +51,13 @@ class ArrayAmount(_Part):
     where: Cel | None = Field(None, description="which elements, e.g. item.category == 'PRODUCE'")
 
 
-def _amount(value: Any) -> Any:
-    return ArrayAmount.model_validate(value) if isinstance(value, dict) else value
+def _amount_form(value: Any) -> str:
+    return "<array>" if isinstance(value, dict | ArrayAmount) else "<cel>"
 
 
-AmountText = Annotated[Cel | ArrayAmount, BeforeValidator(_amount)]
+AmountText = Annotated[
+    Annotated[Cel, Tag("<cel>")] | Annotated[ArrayAmount, Tag("<array>")], Discriminator(_amount_form)
+]
 RoundingName = Literal["floor", "half-up", "half-even"]
 
 
@@ -72,8 +74,8 @@ class TierValue(_Part):
     """From this amount on: a fixed value, or a percentage of the whole amount."""
 
     start: TierStart = Field(alias="from", description="inclusive")
-    value: GrantAmount | None = None
-    percent: Percentage | None = None
+    value: GrantAmount | None = Field(None, description="a fixed value, in minor units")
+    percent: Percentage | None = Field(None, description="of the whole amount")
 
     @model_validator(mode="after")
     def _one_of(self) -> TierValue:
@@ -85,10 +87,10 @@ class TierValue(_Part):
 class TieredValue(_Part):
     """The value of the highest tier that an amount reaches."""
 
-    of: AmountText
-    tiers: tuple[TierValue, ...] = Field(min_length=1)
-    rounding: RoundingName = Field("floor", alias="round")
-    maximum: GrantAmount | None = Field(None, alias="max")
+    of: AmountText = Field(description="an amount: CEL, or {add: , in: , where: }")
+    tiers: tuple[TierValue, ...] = Field(min_length=1, description="ascending by from:; the highest reached counts")
+    rounding: RoundingName = Field("floor", alias="round", description="how an exact product becomes an integer")
+    maximum: GrantAmount | None = Field(None, alias="max", description="most that one event gives")
 
     @model_validator(mode="after")
     def _ascending(self) -> TieredValue:
@@ -98,20 +100,26 @@ class TieredValue(_Part):
         return self
 
 
-def _value(value: Any) -> Any:
-    if isinstance(value, dict):
-        return (TieredValue if "tiers" in value else PercentValue).model_validate(value)
-    return value
+def _value_form(value: Any) -> str:
+    if isinstance(value, TieredValue) or (isinstance(value, dict) and "tiers" in value):
+        return "<tiers>"
+    return "<percent>" if isinstance(value, dict | PercentValue) else "<amount>"
 
 
-GrantValue = Annotated[GrantAmount | PercentValue | TieredValue, BeforeValidator(_value)]
+GrantValue = Annotated[
+    Annotated[GrantAmount, Tag("<amount>")]
+    | Annotated[PercentValue, Tag("<percent>")]
+    | Annotated[TieredValue, Tag("<tiers>")],
+    Discriminator(_value_form),
+]
+"""The form follows from the keys, so that a mistake is told once, in the words of the form that was meant."""
 
 
 class Grant(_Part):
     """What one firing gives: points, or money in minor units of a currency."""
 
-    points: GrantValue | None = None
-    money: GrantValue | None = None
+    points: GrantValue | None = Field(None, description="an integer, {percent: , of: } or {of: , tiers: }")
+    money: GrantValue | None = Field(None, description="as points:, in minor units of unit:")
     unit: Unit | None = Field(None, description="the currency of money:, e.g. USD")
 
     @model_validator(mode="after")
@@ -128,8 +136,8 @@ class Grant(_Part):
 class StepPart(_Part):
     """One step of a ladder: a threshold and what reaching it gives."""
 
-    reach: Threshold
-    grant: Grant
+    reach: Threshold = Field(description="fires once a window; sliding: at each upward crossing")
+    grant: Grant = Field(description="what reaching this step gives")
 
 
 class Trigger(_Part):
@@ -177,8 +185,8 @@ class Trigger(_Part):
             raise ValueError("a counter runs per: a calendar window or over the last: span, not both")
         if self.pick and not self.steps:
             raise ValueError("pick: goes with steps:")
-        if self.restart and self.reach is None:
-            raise ValueError("restart: goes with reach:")
+        if self.restart and self.reach is None and self.start is None:
+            raise ValueError("restart: goes with reach: or from:")
         thresholds = [step.reach for step in self.steps or ()]
         if thresholds != sorted(set(thresholds)):
             raise ValueError("steps stand in ascending order of reach:, each once")
@@ -208,62 +216,80 @@ class Limit(_Part):
 class Cost(_Part):
     """What one grant costs under caps of another unit."""
 
-    amount: GrantAmount
-    unit: Unit
+    amount: GrantAmount = Field(description="in minor units; charged whole, never cut")
+    unit: Unit = Field(description="the unit of the cap, e.g. USD")
 
 
 class _Limited(_Part):
-    limits: tuple[Limit, ...] = ()
+    limits: tuple[Limit, ...] = Field((), description="at most one per period; all must allow a grant")
 
-    @model_validator(mode="after")
-    def _one_limit_a_period(self) -> _Limited:
-        periods = [limit.per for limit in self.limits]
+    @field_validator("limits")
+    @classmethod
+    def _one_limit_a_period(cls, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        periods = [limit.per for limit in limits]
         for period in periods:
             if periods.count(period) > 1:
                 raise ValueError(f"two limits per {period}; say grants: and amount: in one")
-        return self
+        return limits
+
+
+class _Shared(_Limited):
+    """A parent's limits: campaigns of several units may stand under them, so their own unit is named."""
+
+    @field_validator("limits")
+    @classmethod
+    def _one_unit(cls, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        capped = [limit for limit in limits if limit.amount is not None]
+        units = sorted({limit.unit for limit in capped if limit.unit})
+        if capped and not units:
+            raise ValueError("a cap on an amount names its unit here, e.g. {amount: 5000, unit: points}")
+        if len(units) > 1:
+            raise ValueError(f"the caps on amounts of one account are in one unit, not in {' and '.join(units)}")
+        return limits
 
 
 class Campaign(_Limited):
     """A rule: audience, trigger, grant, limits."""
 
-    campaign: Id
-    description: str | None = None
-    theme: Id | None = None
-    active: Active = Field(default_factory=lambda: Active.model_validate({}))
+    campaign: Id = Field(description="id: 1 to 64 of a-z, 0-9, - and _")
+    description: str | None = Field(None, description="for people")
+    theme: Id | None = Field(None, description="the theme it stands under; one that nobody declares has no cap")
+    active: Active = Field(default_factory=lambda: Active.model_validate({}), description="when it runs")
     audience: Cel | None = Field(None, description="CEL over user")
-    trigger: Trigger
+    trigger: Trigger = Field(description="what fires")
     grant: Grant | None = Field(None, description="what a firing gives; with steps, each step has its own")
-    cost: Cost | None = None
+    cost: Cost | None = Field(None, description="what one grant costs under a theme's or tenant's cap of another unit")
 
     @model_validator(mode="after")
     def _gives(self) -> Campaign:
-        if (self.grant is None) != (self.trigger.steps is not None):
-            raise ValueError("with steps: each step has its grant:; without, the campaign has one grant:")
+        if self.grant is None and self.trigger.steps is None:
+            raise ValueError("grant: is missing; right would be e.g. grant: {points: 100}")
+        if self.grant is not None and self.trigger.steps is not None:
+            raise ValueError("with steps: each step has its own grant:, the campaign has none")
         return self
 
 
-class Theme(_Limited):
+class Theme(_Shared):
     """The container above campaigns, with limits of its own."""
 
-    theme: Id
-    description: str | None = None
-    zone: Zone = "UTC"
+    theme: Id = Field(description="id: 1 to 64 of a-z, 0-9, - and _")
+    description: str | None = Field(None, description="for people")
+    zone: Zone = Field("UTC", description="time zone of its limits' periods")
 
 
-class Tenant(_Limited):
+class Tenant(_Shared):
     """The folder's one tenant."""
 
-    tenant: Id
-    description: str | None = None
-    zone: Zone = "UTC"
+    tenant: Id = Field(description="id: 1 to 64 of a-z, 0-9, - and _")
+    description: str | None = Field(None, description="for people")
+    zone: Zone = Field("UTC", description="time zone of its limits' periods")
     horizon: DurationMs | None = Field(None, description="how long event ids are remembered; default 7d")
 
 
 class EventSchema(_Part):
     """What events have."""
 
-    kind: Literal["events"] = Field(alias="schema")
+    kind: Literal["events"] = Field(alias="schema", description="what events have")
     types: tuple[str, ...] = Field(min_length=1, description="event types that campaigns may name")
     envelope: dict[Literal["event_id", "event_type", "user_id", "event_time"], str] = Field(
         {}, description="canonical name: the source's name, where they differ"
@@ -274,8 +300,8 @@ class EventSchema(_Part):
 class UserSchema(_Part):
     """What users have."""
 
-    kind: Literal["users"] = Field(alias="schema")
-    attributes: dict[str, Any] = {}
+    kind: Literal["users"] = Field(alias="schema", description="what users have")
+    attributes: dict[str, Any] = Field({}, description="name: type, as int, string, [string], [{name: type}]")
 
 
 DOCUMENTS: dict[str, type[BaseModel]] = {"campaign": Campaign, "theme": Theme, "tenant": Tenant}

@@ -16,6 +16,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*(?:_[0-9]+)*)")
 _DURATION = re.compile(r"([1-9][0-9]*)(s|m|h|d|w)")
 _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _ID = re.compile(r"[a-z0-9_-]{1,64}")
 _UNIT = re.compile(r"points|[A-Z][A-Z0-9_]{1,15}")
 SPAN_MAX_MS = 10 * 366 * 86_400_000
@@ -25,7 +26,9 @@ def integer(value: Any) -> Any:
     """`3_000_000` and `500_000_00`; no leading zeros, no fractions."""
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
-            raise ValueError(f"{value!r} is no integer; right would be e.g. 1000 or 3_000_000 (minor units)")
+            plain = value.lstrip("0")
+            right = plain if _INTEGER.fullmatch(plain) else "e.g. 1000 or 3_000_000 (minor units)"
+            raise ValueError(f"{value!r} is no integer; right would be {right}")
         return int(value.replace("_", ""))
     return _refuse_structure(value, "an integer")
 
@@ -77,7 +80,7 @@ def decimal(value: Any) -> Any:
     found = Decimal(value)
     if not found:
         raise ValueError("0 percent gives nothing; leave the grant out, or name a rate")
-    return found
+    return found.normalize()
 
 
 def identifier(value: Any) -> Any:
@@ -107,7 +110,7 @@ def zone(value: Any) -> Any:
 
 def moment(value: Any) -> Any:
     """A date (its first instant in the zone) or a date and time, with an offset or in the zone."""
-    if isinstance(value, str):
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
         for read in (date.fromisoformat, datetime.fromisoformat):
             try:
                 found = read(value)

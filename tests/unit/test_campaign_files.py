@@ -32,12 +32,12 @@ def problems(tmp_path: Path, text: str) -> str:
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1.5}", "3:17", "'1.5' is no integer"),
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: 0}", "3:17", "an amount is from 1 to"),
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {money: 5}", "3:8", "money: names its currency"),
-        ("campaign: c\ntrigger: {on: purchase}", "1:1", "with steps: each step has its grant:"),
+        ("campaign: c\ntrigger: {on: purchase}", "1:1", "grant: is missing"),
         ("campaign: c\ngrant: {points: 1}", "1:1", "trigger: is missing"),
         ("campaign: c\ntrigger: {on: purchase, count: events}\ngrant: {points: 1}", "2:10", "say when the counter fires"),
         ("campaign: c\ntrigger: {on: purchase, reach: 5}\ngrant: {points: 1}", "2:10", "say what is counted"),
         ("campaign: c\ntrigger: {on: purchase, count: events, reach: 0}\ngrant: {points: 1}", "2:47", "a threshold is from 1"),
-        ("campaign: c\ntrigger: {on: purchase, count: events, every: 2, restart: true}\ngrant: {points: 1}", "2:10", "restart: goes with reach:"),
+        ("campaign: c\ntrigger: {on: purchase, count: events, every: 2, restart: true}\ngrant: {points: 1}", "2:10", "restart: goes with reach: or from:"),
         ("campaign: c\ntrigger: {on: purchase, count: events, reach: 2, restart: yes}\ngrant: {points: 1}", "2:59", "'yes' is neither true nor false"),
         ("campaign: c\ntrigger: {on: purchase, count: events, reach: 2, last: 7}\ngrant: {points: 1}", "2:56", "'7' is no duration"),
         (GOOD + "active: {zone: Mars/Base}", "4:16", "'Mars/Base' is no time zone"),
@@ -45,17 +45,25 @@ def problems(tmp_path: Path, text: str) -> str:
         (GOOD + "active: {from: 17:00}", "4:16", "'17:00' is no date"),
         (GOOD + "limits: [{grants: 1, when_full: cut}]", "4:10", "go with amount:"),
         (GOOD + "limits: [{per: user, grants: 1, when_full: close}]", "4:10", "a user's limit closes nothing"),
-        (GOOD + "limits: [{per: day, grants: 1}, {per: day, amount: 1}]", "1:1", "two limits per day"),
+        (GOOD + "limits: [{per: day, grants: 1}, {per: day, amount: 1}]", "4:9", "two limits per day"),
         (GOOD + "limits: [{amount: 5, unit: USD}]", "4:28", "the campaign grants points"),
         (GOOD + "limits: [{amount: -1}]", "4:19", "a cap is from 0 to"),
         (GOOD + "theme: t\n---\ntheme: t\nlimits: [{amount: 5, unit: USD}]", "1:11", "say what a grant costs there"),
         (GOOD + "---\n" + GOOD, "5:11", "campaign 'c' stands twice"),
-        (GOOD + "audience: user.teir == 'x'", "4:11", "did you mean user.tier?"),
-        ("campaign: c\ntrigger:\n  on: purchase\n  where: |\n    event.amount > 0\n      && event.amout > 1\ngrant: {points: 1}", "6:1", "did you mean event.amount?"),
+        (GOOD + "audience: user.teir == 'x'", "4:15", "did you mean user.tier?"),
+        ("campaign: c\ntrigger:\n  on: purchase\n  where: |\n    event.amount > 0\n      && event.amout > 1\ngrant: {points: 1}", "6:15", "did you mean event.amount?"),
         ("campaign: c\ntrigger: {on: purchase, sum: event.rate * 2.0, reach: 1}\ngrant: {points: 1}", "2:30", "no float touches an amount"),
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: {percent: 0, of: event.amount}}", "3:27", "0 percent gives nothing"),
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: {of: event.amount, tiers: [{from: 5, value: 1}, {from: 1, value: 2}]}}", "3:17", "ascending order"),
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: {percent: 5, of: {add: item.amount, in: event.category}}}", "3:57", "declared: event.categories"),
+        (GOOD + "audience: event.amount > 1", "4:11", "right would be a condition over user"),
+        (GOOD + "active: {from: 20170101}", "4:16", "'20170101' is no date"),
+        (GOOD + "active: {start: 2017-01-01}", "4:10", "'start' is not known in active; known: from, to, zone"),
+        (GOOD + "limits: []\n---\ntheme: t\nlimits: [{amount: 5}]", "7:9", "names its unit here"),
+        (GOOD + "---\ntheme: t\nlimits: [{amount: 5, unit: USD}, {per: day, amount: 5, unit: points}]", "6:9", "in one unit"),
+        (GOOD + "limits: [{per: users, grants: 1}]", "4:16", "'users' is not known; did you mean 'user'?"),
+        (GOOD + "limits:", "4:8", "limits: right would be a list, not nothing"),
+        ("campaign: c\ntrigger: {on: []}\ngrant: {points: 1}", "2:15", "names at least one"),
         ("campain: c", "1:1", "did you mean 'campaign'?"),
         ("a: &x 1", "1:4", "anchors and aliases"),
         ("campaign: !!str c", "1:11", "tags"),
@@ -71,6 +79,22 @@ def test_a_mistake_is_told_with_its_place_and_what_is_right(
     told = problems(tmp_path, text)
     assert message in told
     assert f"campaigns.yaml:{place}: " in told
+
+
+@pytest.mark.parametrize(
+    "grant",
+    ["{points: 010}", "{points: [1]}", "{points: {of: event.amount, tiers: [{from: 5, value: 1, percent: 2}]}}"],
+)
+def test_a_mistake_in_a_value_is_told_once(tmp_path: Path, grant: str) -> None:
+    assert len(problems(tmp_path, f"campaign: c\ntrigger: {{on: purchase}}\ngrant: {grant}").splitlines()) == 1
+
+
+def test_a_file_that_is_no_yaml_hides_no_other_mistake(tmp_path: Path) -> None:
+    a_folder(tmp_path, "campaign: c\ntrigger: {on: purchas}\ngrant: {points: 1}")
+    (tmp_path / "broken.yaml").write_text("campaign: [")
+    with pytest.raises(CampaignFileError) as error:
+        load_folder(tmp_path)
+    assert ["broken.yaml" in line for line in error.value.problems] == [True, False]
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ ROOMS = ("schemas", "transforms", "pipelines", "runners")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
     """Built of a copy, so that the tree stays as it is; from nothing but what is installed."""
     if not all(importlib.util.find_spec(tool) for tool in ("pip", "setuptools", "wheel")):
-        pytest.skip("needs pip, setuptools and wheel; `make install` brings them")
+        pytest.fail("needs pip, setuptools and wheel; `make install` brings them")
     folder = tmp_path_factory.mktemp("wheel")
     source = folder / "source"
     for room in (*ROOMS, "tests"):

@@ -37,7 +37,7 @@ def charges(folder: Folder, campaign: Campaign, tenant: Tenant, problem: Problem
     _require_one_unit(campaign, unit, problem)
     path = [_charge("tenant", tenant.limits, tenant.zone, campaign, unit, problem)]
     if campaign.theme:
-        model = cast("Theme", theme.model) if theme else Theme(theme=campaign.theme)
+        model = cast("Theme", theme.model) if theme else Theme.model_validate({"theme": campaign.theme})
         path.append(_charge(f"theme/{campaign.theme}", model.limits, model.zone, campaign, unit, problem))
     periods = _periods(campaign.limits)
     path.append(PlanCharge(f"campaign/{campaign.campaign}", periods, campaign.active.zone))
@@ -58,10 +58,6 @@ def _charge(
             )
         else:
             cost = campaign.cost.amount
-    elif any(limit.amount is not None and limit.unit is None for limit in limits):
-        problem(
-            ("campaign",), f"{account} caps an amount without a unit: write e.g. {{amount: 5000, unit: {unit}}} there"
-        )
     return PlanCharge(account, _periods(limits), zone, cost)
 
 

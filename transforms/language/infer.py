@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from datetime import date, datetime
+import re
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import fastavro
 
-from schemas.attributes import (
-    AttributeType,
-    ListOf,
-    MapOf,
-    Record,
-    Scalar,
-    type_text,
-)
+from schemas.attributes import type_text
 from schemas.errors import SchemaError
 from schemas.events import ENVELOPE
+from transforms.language.infer_headers import avro_types, parquet_types
+from transforms.language.infer_types import Inferred, declarable, either, type_of
 
 RECORDS_MAX = 50_000
 """So many records of each file are looked at."""
 _TYPES_MAX = 200
+_LIKELY = {
+    "event_id": re.compile(r"(^|_)(id|uuid|guid|key)$"),
+    "event_type": re.compile(r"(^|_)(type|kind|action|name|event)$"),
+    "user_id": re.compile(r"user|customer|member|account|household|client|person|player|profile"),
+    "event_time": re.compile(r"time|date|(^|_)(ts|at|when)($|_)"),
+}
+"""What fields of the envelope are called elsewhere."""
 
 
 def infer(events: Sequence[str], users: Sequence[str]) -> str:
@@ -32,53 +34,76 @@ def infer(events: Sequence[str], users: Sequence[str]) -> str:
     Raises:
       SchemaError: a file that holds no records.
     """
-    attributes, types, notes = _event_attributes(events)
+    attributes, types = _looked_at(events)
+    if not attributes:
+        raise SchemaError(f"{', '.join(events)}: no record to look at")
     lines = ["# Drafted from the data: read it, mend it. Amounts are integers in minor units (cents, points)."]
-    lines += notes
-    lines += ["schema: events", f"types: [{', '.join(_word(name) for name in sorted(types))}]", "attributes:"]
-    lines += _attribute_lines(attributes)
+    lines += _envelope_notes(attributes, ENVELOPE, "events")
+    if not types:
+        lines.append("# No event types were found: name yours.")
+    elif len(types) > _TYPES_MAX:
+        lines.append(f"# More than {_TYPES_MAX} event types: is event_type the right field? These are some of them.")
+    named = ", ".join(_word(name) for name in sorted(types)[:_TYPES_MAX] or ["event"])
+    lines += ["schema: events", f"types: [{named}]"]
+    lines += _attribute_lines({name: of for name, of in attributes.items() if name not in ENVELOPE})
     if users:
-        known = _merged(itertools.chain.from_iterable(_records(path) for path in users))
-        lines += ["---", "schema: users", "attributes:"]
+        known, _ = _looked_at(users)
+        lines += ["---", *_envelope_notes(known, ("user_id",), "users"), "schema: users"]
         lines += _attribute_lines({name: of for name, of in known.items() if name != "user_id"})
     return "\n".join(lines) + "\n"
 
 
-def _event_attributes(paths: Sequence[str]) -> tuple[dict[str, Any], set[str], list[str]]:
+def _looked_at(paths: Sequence[str]) -> tuple[dict[str, Inferred], set[str]]:
+    """The attributes of files, from their headers where they have one, and the event types in them."""
+    found: dict[str, Inferred] = {}
     types: set[str] = set()
-
-    def noted(records: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        for record in records:
+    for path in paths:
+        header = _header(path)
+        for name, of in (header or {}).items():
+            found[name] = either(found.get(name), of)
+        for record in _records(path):
             if len(types) <= _TYPES_MAX and isinstance(record.get("event_type"), str):
                 types.add(record["event_type"])
-            yield record
-
-    found = _merged(noted(itertools.chain.from_iterable(_records(path) for path in paths)))
-    if not found:
-        raise SchemaError(f"{', '.join(paths)}: no record to look at")
-    missing = [name for name in ENVELOPE if name not in found]
-    notes = []
-    if missing:
-        rest = ", ".join(sorted(found))
-        notes.append(f"# The events have no {', '.join(missing)}. Name the fields they stand in (of {rest}), e.g.")
-        notes.append(f"# envelope: {{{', '.join(f'{name}: NAME' for name in missing)}}}")
-    if not types:
-        types.add("event")
-        notes.append("# No event types were found: name yours.")
-    return {name: of for name, of in found.items() if name not in ENVELOPE}, types, notes
+            if header is None:
+                for name, value in record.items():
+                    found[name] = either(found.get(name), type_of(value))
+    return found, types
 
 
-def _attribute_lines(attributes: dict[str, Any]) -> list[str]:
-    lines = []
-    for name, of in sorted(attributes.items()):
+def _envelope_notes(attributes: dict[str, Inferred], wanted: Sequence[str], what: str) -> list[str]:
+    """Comments that name the likely fields of an envelope that stands under other names."""
+    missing = [name for name in wanted if name not in attributes]
+    if not missing:
+        return []
+    notes, chosen = [], []
+    for name in missing:
+        likely = [field for field in sorted(attributes) if _likely(name, field)]
+        told = f"perhaps it is {' or '.join(likely)}" if likely else f"which of {', '.join(sorted(attributes))} is it?"
+        notes.append(f"# The {what} have no {name}: {told}")
+        chosen.append(f"{name}: {_word(likely[0]) if likely else 'NAME'}")
+    where = [] if what == "events" else ["# The envelope: of the events names it for both:"]
+    return [*notes, *where, f"# envelope: {{{', '.join(chosen)}}}"]
+
+
+def _likely(name: str, field: str) -> bool:
+    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", field).lower()
+    of_user = bool(_LIKELY["user_id"].search(words))
+    return bool(_LIKELY[name].search(words)) and of_user is (name == "user_id") and field not in ENVELOPE
+
+
+def _attribute_lines(attributes: dict[str, Inferred]) -> list[str]:
+    lines, any_declared = [], False
+    for name, found in sorted(attributes.items()):
+        of = declarable(found)
         if of is None:
-            lines.append(f"  # {name}: always null here")
+            lines.append(f"  # {_word(name)}: always null or empty here")
         elif isinstance(of, str):
-            lines.append(f"  # {name}: {of}")
+            lines.append(f"  # {_word(name)}: {of}")
         else:
-            hint = "  # an amount? then produce it as an integer in minor units" if of == Scalar("double") else ""
-            lines.append(f"  {_word(name)}: {type_text(of)}{hint}")
-    return lines or ["  {}"]
+            any_declared, text = True, type_text(of)
+            hint = "  # an amount? then produce it as an integer in minor units" if "double" in text else ""
+            lines.append(f"  {_word(name)}: {text}{hint}")
+    return ["attributes:" if any_declared else "attributes: {}", *lines]
 
 
 def _word(name: str) -> str:
@@ -89,6 +114,28 @@ def _word(name: str) -> str:
 def _records(path: str) -> Iterator[dict[str, Any]]:
     reader = _avro if path.endswith(".avro") else _parquet if path.endswith(".parquet") else _json_lines
     yield from itertools.islice(reader(path), RECORDS_MAX)
+
+
+def _header(path: str) -> dict[str, Inferred] | None:
+    """What the file itself declares; None where a format declares nothing."""
+    if path.endswith(".avro"):
+        with open(path, "rb") as file:
+            try:
+                schema: Any = fastavro.reader(file).writer_schema
+            except (ValueError, EOFError, TypeError, LookupError) as error:
+                raise SchemaError(f"{path}: cannot be read as Avro: {error}") from error
+        if not isinstance(schema, dict) or schema.get("type") != "record":
+            raise SchemaError(f"{path}: its records are no records with fields")
+        return avro_types(schema)
+    if path.endswith(".parquet"):
+        import pyarrow
+        import pyarrow.parquet
+
+        try:
+            return parquet_types(pyarrow.parquet.read_schema(path))
+        except pyarrow.ArrowException as error:
+            raise SchemaError(f"{path}: cannot be read as Parquet: {error}") from error
+    return None
 
 
 def _avro(path: str) -> Iterator[dict[str, Any]]:
@@ -126,65 +173,3 @@ def _json_lines(path: str) -> Iterator[dict[str, Any]]:
             if not isinstance(record, dict):
                 raise SchemaError(f"{path}:{number}: no JSON object")
             yield record
-
-
-def _merged(records: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    """By name the type that fits all values: an AttributeType, None (only nulls), or text saying why there is none."""
-    found: dict[str, Any] = {}
-    for record in records:
-        for name, value in record.items():
-            found[name] = _either(found.get(name), _type_of(value))
-    return found
-
-
-def _type_of(value: Any) -> Any:
-    if value is None:
-        return None
-    if isinstance(value, bool):
-        return Scalar("bool")
-    if isinstance(value, int):
-        return Scalar("int")
-    if isinstance(value, float):
-        return Scalar("double")
-    if isinstance(value, datetime | date):
-        return Scalar("timestamp")
-    if isinstance(value, str):
-        return Scalar("string")
-    if isinstance(value, list):
-        element = None
-        for item in value:
-            element = _either(element, _type_of(item))
-        return ListOf(element) if element is not None and not isinstance(element, str) else element
-    if isinstance(value, dict):
-        fields = {name: _type_of(item) for name, item in value.items()}
-        return Record(
-            tuple(sorted((name, of) for name, of in fields.items() if of is not None and not isinstance(of, str)))
-        )
-    return f"values of type {type(value).__name__} cannot be declared"
-
-
-def _either(one: Any, other: Any) -> Any:
-    """The type that fits both."""
-    if one is None or other is None or one == other:
-        return other if one is None else one
-    if isinstance(one, str) or isinstance(other, str):
-        return one if isinstance(one, str) else other
-    if isinstance(one, Scalar) and isinstance(other, Scalar):
-        if {one.kind, other.kind} == {"int", "double"}:
-            return Scalar("double")
-    elif isinstance(one, ListOf) and isinstance(other, ListOf):
-        element = _either(one.element, other.element)
-        return element if isinstance(element, str) else ListOf(element)
-    elif isinstance(one, Record) and isinstance(other, Record):
-        fields: dict[str, AttributeType] = dict(one.fields)
-        for name, of in other.fields:
-            merged = _either(fields.get(name), of)
-            if isinstance(merged, str):
-                return merged
-            fields[name] = merged
-        return Record(tuple(sorted(fields.items())))
-    return f"sometimes {_told(one)}, sometimes {_told(other)}: declare it once its producer is mended"
-
-
-def _told(of: Any) -> str:
-    return type_text(of) if isinstance(of, Scalar | ListOf | MapOf | Record) else str(of)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -35,6 +37,8 @@ class Folder:
     tenants: list[Loaded] = field(default_factory=list)
     schemas: dict[str, Loaded] = field(default_factory=dict)
     problems: list[tuple[Place, str]] = field(default_factory=list)
+    unread: set[str] = field(default_factory=set)
+    """Of what could not be read: "file", or "events" and "users" for schemas. Nothing is told to be missing then."""
 
     def problem(self, place: Place, message: str) -> None:
         """Note a mistake; all of them are told at once."""
@@ -50,23 +54,20 @@ def read_folder(path: Path) -> Folder:
     """Read the .yaml and .yml files directly in a folder.
 
     Raises:
-      CampaignFileError: there is no such folder, no file in it, or a file is no YAML.
+      CampaignFileError: there is no such folder, or no file in it. What is wrong inside is noted, to be told at once.
     """
     folder = Folder(path)
     files = sorted(found for found in path.glob("*.y*ml") if found.suffix in (".yaml", ".yml")) if path.is_dir() else []
     if not files:
         what = "has no .yaml file" if path.is_dir() else "is no folder"
         raise CampaignFileError((f"{path}: {what}; right would be a folder of campaign files",))
-    sources: list[str] = []
     for file in files:
         try:
             for document in read_documents(file):
                 _take(folder, document)
         except SourceError as error:
-            sources.append(str(error))
-    if sources:
-        told = [f"{place}: {message}" for place, message in sorted(folder.problems)]
-        raise CampaignFileError((*sources, *told))
+            folder.problem(error.place, error.message)
+            folder.unread.add("file")
     return folder
 
 
@@ -75,7 +76,7 @@ def _take(folder: Folder, document: Document) -> None:
     kinds = [kind for kind in KINDS if kind in content]
     first = next(iter(content), "")
     if not kinds or first not in KINDS:
-        hint = _meant(first, KINDS)
+        hint = meant(first, KINDS)
         folder.problem(document.place(()), f"a document begins with one of {', '.join(KINDS)}, not {first!r}{hint}")
         return
     if first == "schema":
@@ -88,16 +89,21 @@ def _take(folder: Folder, document: Document) -> None:
 
 def _keep(folder: Folder, kind: str, loaded: Loaded) -> None:
     model = loaded.model
-    place = loaded.document.place((kind,))
+    document = loaded.document
     if isinstance(model, Tenant):
         if folder.tenants:
-            folder.problem(place, f"a folder is one tenant; the other stands at {folder.tenants[0].document.place(())}")
+            folder.problem(
+                document.place((kind,)),
+                f"a folder is one tenant; the other stands at {folder.tenants[0].document.place(())}",
+            )
         folder.tenants.append(loaded)
         return
     known = folder.campaigns if isinstance(model, Campaign) else folder.themes
     name = model.campaign if isinstance(model, Campaign) else cast("Theme", model).theme
     if name in known:
-        folder.problem(place, f"{kind} {name!r} stands twice; the other at {known[name].document.place((kind,))}")
+        folder.problem(
+            document.place((kind,)), f"{kind} {name!r} stands twice; the other at {known[name].document.place((kind,))}"
+        )
     known.setdefault(name, loaded)
 
 
@@ -112,7 +118,9 @@ def _take_schema(folder: Folder, document: Document) -> None:
         folder.problem(document.place(("schema",)), f"the schema of {of} stands twice; the other at {other}")
         return
     model = _validated(folder, kinds[of], document)
-    if model is not None:
+    if model is None:
+        folder.unread.add(of)
+    else:
         folder.schemas[of] = Loaded(model, document)
 
 
@@ -120,7 +128,7 @@ def _validated(folder: Folder, model: type[BaseModel], document: Document) -> Ba
     try:
         return model.model_validate(document.content)
     except ValidationError as error:
-        for found in error.errors(include_url=False, include_context=False):
+        for found in error.errors(include_url=False):
             _tell(folder, model, document, found)
     return None
 
@@ -129,39 +137,55 @@ def _tell(folder: Folder, model: type[BaseModel], document: Document, found: Any
     """One of pydantic's errors, at its place, in the file's own words."""
     path = _path_in(document, found["loc"])
     name = ".".join(str(part) for part in path)
-    value = found["input"]
-    if found["type"] == "extra_forbidden":
+    value, kind = found["input"], found["type"]
+    if kind == "too_short" and value:
+        return  # an entry is wrong, which is told by itself
+    if kind == "extra_forbidden":
         allowed = _keys_at(model, document.content, path[:-1])
-        place = document.places.get((*path, ""), document.place(path))
+        place = document.key_place(path)
         where = f" in {'.'.join(map(str, path[:-1]))}" if path[:-1] else ""
         folder.problem(
-            place, f"{path[-1]!r} is not known{where}{_meant(str(path[-1]), allowed)}; known: {', '.join(allowed)}"
+            place, f"{path[-1]!r} is not known{where}{meant(str(path[-1]), allowed)}; known: {', '.join(allowed)}"
         )
         return
-    message = found["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    if found["type"] == "missing":
+    message = found["msg"].removeprefix("Value error, ")
+    if kind == "missing":
         missing = found["loc"][-1]
         message, name = f"{missing}: is missing", ".".join(str(part) for part in path if part != missing)
-    elif found["type"] == "literal_error":
-        message = f"{value!r} is not {message.removeprefix('Input should be ')}"
-    elif found["type"] in ("tuple_type", "model_type", "dict_type", "model_attributes_type", "string_type"):
-        wanted = {"tuple_type": "a list", "string_type": "text"}.get(found["type"], "a mapping")
-        message = f"{value!r} is no {wanted.split()[-1]}; right would be {wanted}"
+    elif kind == "literal_error":
+        known = re.findall(r"'([^']*)'", found["ctx"]["expected"])
+        message = f"{value!r} is not known{meant(str(value), known)}; known: {', '.join(known)}"
+    elif kind in _WANTED:
+        message = f"right would be {_WANTED[kind]}, not {_shown(value)}"
+    elif kind in ("too_short", "too_long"):
+        message = "names at least one" if kind == "too_short" else f"has at most {found['ctx']['max_length']} entries"
     folder.problem(document.place(path), f"{name}: {message}" if name else message)
+
+
+_WANTED = {
+    "tuple_type": "a list", "string_type": "text", "model_type": "a mapping", "dict_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}  # fmt: skip
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | dict):
+        return "a list" if isinstance(value, list) else "a mapping"
+    return repr(value) if value else "nothing"
 
 
 def _path_in(document: Document, location: Iterable[Any]) -> tuple[str | int, ...]:
     """pydantic's location as a path in the file: parts that are no keys there (types of a union) fall out."""
     path: tuple[str | int, ...] = ()
     for part in location:
-        if (*path, part) in document.places:
+        if document.holds((*path, part)):
             path = (*path, part)
     return path
 
 
 def _keys_at(model: type[BaseModel], content: Any, path: tuple[str | int, ...]) -> list[str]:
     """The keys that are known at a path: found by asking the model for what stands there."""
-    schema = model.model_json_schema()
+    schema = _json_schema(model)
     node: Any = schema
     value = content
     for part in path:
@@ -172,12 +196,18 @@ def _keys_at(model: type[BaseModel], content: Any, path: tuple[str | int, ...]) 
     return sorted(_resolved(schema, node, None).get("properties", {}))
 
 
+@lru_cache(maxsize=16)
+def _json_schema(model: type[BaseModel]) -> Any:
+    return model.model_json_schema()
+
+
 def _resolved(schema: Any, node: Any, value: Any) -> Any:
     """Follow $ref, and of a union take the forms that are mappings or lists."""
     while "$ref" in node:
         node = schema["$defs"][node["$ref"].rsplit("/", 1)[1]]
-    if "anyOf" in node:
-        forms = [_resolved(schema, form, value) for form in node["anyOf"]]
+    union = node.get("anyOf") or node.get("oneOf")
+    if union:
+        forms = [_resolved(schema, form, value) for form in union]
         properties: dict[str, Any] = {}
         for form in forms:
             properties |= form.get("properties", {})
@@ -187,6 +217,7 @@ def _resolved(schema: Any, node: Any, value: Any) -> Any:
     return node
 
 
-def _meant(given: str, known: Iterable[str]) -> str:
+def meant(given: str, known: Iterable[str]) -> str:
+    """A hint at the known word that was probably meant, or nothing."""
     close = difflib.get_close_matches(given, list(known), 1)
     return f"; did you mean {close[0]!r}?" if close else ""
