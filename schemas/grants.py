@@ -32,7 +32,7 @@ def _day_text(day: int) -> str:
 
 
 def grant_records(settled: Settled) -> list[dict[str, Any]]:
-    """The records of schemas/avro/grant.avsc for an approved proposal, one per grant; [] for a denied one."""
+    """The records of schemas/avro/grant.avsc for an approved proposal, one per grant made; [] for a denied one."""
     proposal, decision = settled
     if decision.outcome is not Outcome.GRANTED or decision.offer is None:
         return []
@@ -51,6 +51,7 @@ def grant_records(settled: Settled) -> list[dict[str, Any]]:
             "unit": grant.unit,
         }
         for grant, amount in zip(proposal.offers[decision.offer].grants, decision.amounts, strict=True)
+        if amount
     ]
 
 

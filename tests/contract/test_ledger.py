@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -26,9 +28,7 @@ from transforms.budget.redis_ledger import RedisLedger
 def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """One cluster-enabled server that owns all slots."""
     folder = tmp_path_factory.mktemp("cluster")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = a_port_with_a_bus()
     arguments = [
         "--port",
         str(port),
@@ -51,6 +51,16 @@ def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     finally:
         server.terminate()
         server.wait(10)
+
+
+def a_port_with_a_bus() -> int:
+    """A free port low enough that the cluster's bus, 10,000 above it, is a port too."""
+    for port in range(20_000 + os.getpid() % 10_000, 50_000):
+        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
+            one.bind(("127.0.0.1", port))
+            other.bind(("127.0.0.1", port + 10_000))
+            return port
+    raise AssertionError("no free pair of ports")
 
 
 def answers(client: redis.Redis) -> bool:
@@ -122,8 +132,8 @@ def test_the_cap_exactly_fits_and_one_more_does_not(ledger: Any, cap: int) -> No
     assert ledger.snapshot()[1].uses[0].amount == cap
 
 
-@pytest.mark.parametrize("amount", [0, -1, AMOUNT_LIMIT, 2**53 + 1, 2**63 - 1])
-def test_an_amount_out_of_bounds_is_recorded_nowhere(ledger: Any, amount: int) -> None:
+@pytest.mark.parametrize("amount", [0, -1, 1.5, AMOUNT_LIMIT, 2**53 + 1, 2**63 - 1])
+def test_an_amount_out_of_bounds_is_recorded_nowhere(ledger: Any, amount: Any) -> None:
     capped(ledger)
     decision = ledger.decide([a_single("a", amount)])[0]
     assert decision.reason is Reason.INVALID_AMOUNT and decision.entry == ""
@@ -194,6 +204,22 @@ def test_the_first_offer_that_fits_is_taken(ledger: Any) -> None:
     assert [decision.offer for decision in decisions] == [0, 1, None]
     assert decisions[2].reason is Reason.GRANTS and decisions[2].account == "campaign/c2"
     assert [decision.offer for decision in ledger.decide(batch)] == [0, 1, None]
+
+
+def test_a_grant_that_is_made_ends_any_list_and_a_spent_refusal_is_passed_over(ledger: Any) -> None:
+    capped(ledger, LimitSpec("total", None, 20))
+    assert amounts(ledger.decide([a_single("small", 3), a_single("huge", 50)])) == [3, Reason.AMOUNT]
+    capped(ledger, LimitSpec("total", None, 1_000))
+    large, small, huge = a_grant("large", 9), a_grant("small", 3), a_grant("huge", 50)
+    made, spent, several = ledger.decide([
+        a_proposal((large,), (small,), event="e1"),
+        a_proposal((huge,), (a_grant("other", 4),), event="e2"),
+        a_proposal((a_grant("fresh", 5), small), event="e3"),
+    ])  # fmt: skip
+    assert (made.offer, made.amounts, made.repeated) == (1, (3,), True)
+    assert (spent.offer, spent.amounts, spent.repeated) == (1, (4,), False)
+    assert (several.amounts, several.repeated) == ((0, 3), True)
+    assert ledger.snapshot()[1].uses[0].amount == 7
 
 
 def test_an_offers_grants_stand_or_fall_together(ledger: Any) -> None:

@@ -96,14 +96,24 @@ class ReferenceLoop:
             outgoing += [Outgoing(proposal.key.packed(), encode_proposal(proposal)) for proposal in done.proposals]
         return BundleWrite({user: state.encoded() for user, state in states.items()}, {}, outgoing, {})
 
+    def _publish_logged(self, entries: set[str]) -> None:
+        """All that an earlier call decided, as the log has it: its entry is unmarked as a whole."""
+        for name in sorted(entries, key=int):
+            entry = self.ledger.entry(name)
+            assert entry is not None
+            for settled in map(Settled, entry.proposals, entry.decisions):
+                if not settled.decision.repeated:
+                    self.broker.publish(settled)
+
     def _settle_outbox(self) -> None:
         while waiting := self.states.outbox(100):
             proposals = [decode_proposal(item.proposal) for item in waiting]
             decisions = self.ledger.decide(proposals)
             self.after(Step.DECIDE)
             for settled in map(Settled, proposals, decisions):
-                if settled.decision.unpublished or not settled.decision.repeated:
+                if not settled.decision.repeated:
                     self.broker.publish(settled)
+            self._publish_logged({one.entry for one in decisions if one.repeated and one.unpublished})
             self.after(Step.PUBLISH)
             self.ledger.unmark(sorted({decision.entry for decision in decisions if decision.unpublished}))
             self.after(Step.UNMARK)

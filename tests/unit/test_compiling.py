@@ -80,10 +80,16 @@ def test_a_date_is_its_first_instant_in_the_zone(tmp_path: Path) -> None:
 
 def test_counters(tmp_path: Path) -> None:
     found = plan(
-        tmp_path, "campaign: c\ntrigger: {on: purchase, count: events, last: 7d, from: 3, restart: true}\ngrant: {points: 1}"
+        tmp_path,
+        "campaign: c\ntrigger: {on: purchase, count: events, last: 7d, from: 3, restart: true}\ngrant: {points: 1}",
     ).counter
     assert isinstance(found, Counter)
-    assert (found.measure, found.window, found.fires, found.restart) == (None, Window("last", 604_800_000), "from", True)
+    assert (found.measure, found.window, found.fires, found.restart) == (
+        None,
+        Window("last", 604_800_000),
+        "from",
+        True,
+    )
 
 
 def test_values(tmp_path: Path) -> None:
@@ -91,7 +97,9 @@ def test_values(tmp_path: Path) -> None:
     value = plan(tmp_path, "campaign: c\n" + TRIGGER + text).incentive.value
     assert isinstance(value, Tiers) and isinstance(value.of, ArraySum) and value.of.where is None
     assert value.tiers == (Tier(0, 1, None), Tier(9, 1, 40))
-    summed = plan(tmp_path, "campaign: c\ntrigger: {on: purchase, sum: event.amount, reach: 1}\ngrant: {points: 1}").counter
+    summed = plan(
+        tmp_path, "campaign: c\ntrigger: {on: purchase, sum: event.amount, reach: 1}\ngrant: {points: 1}"
+    ).counter
     assert isinstance(summed.measure, CelAmount) and summed.measure.expression.kind == "int"
 
 
@@ -115,7 +123,9 @@ def test_a_version_sees_meaning(tmp_path: Path, other: str) -> None:
 
 def test_an_amount_under_a_cap_of_another_unit_needs_its_cost(tmp_path: Path) -> None:
     with pytest.raises(CampaignFileError, match="say what a grant costs there"):
-        plan(tmp_path, "campaign: c\n" + TRIGGER + "grant: {points: 1}\n---\ntenant: t\nlimits: [{amount: 1, unit: USD}]")
+        plan(
+            tmp_path, "campaign: c\n" + TRIGGER + "grant: {points: 1}\n---\ntenant: t\nlimits: [{amount: 1, unit: USD}]"
+        )
 
 
 def test_loading_leaves_the_collector_as_it_was(tmp_path: Path) -> None:

@@ -39,7 +39,10 @@ def drafted(tmp_path: Path, *events: dict[str, Any]) -> str:
         ([[{"a": 1}], [{"b": "x"}]], "  x: [{a: int, b: string}]"),
         ([{"a": 1}, {"b": {"c": True}}], "  x: {a: int, b: {c: bool}}"),
         ([1, "a"], "  # x: sometimes int, sometimes string: declare it once its producer is mended"),
-        ([{"a": 1}, {"a": "b"}], "  # x: a in it is sometimes int, sometimes string: declare it once its producer is mended"),
+        (
+            [{"a": 1}, {"a": "b"}],
+            "  # x: a in it is sometimes int, sometimes string: declare it once its producer is mended",
+        ),
         ([None], "  # x: always null or empty here"),
         ([{}], "  # x: always null or empty here"),
         ([[[1]]], "  # x: an array of arrays or of maps cannot be declared; right would be an array of records"),
@@ -69,7 +72,9 @@ def test_an_avro_header_knows_what_records_do_not_show(tmp_path: Path) -> None:
         "at": {"type": "long", "logicalType": "timestamp-millis"}, "kind": {"type": "enum", "name": "K", "symbols": ["A"]},
         "price": {"type": "bytes", "logicalType": "decimal", "precision": 4, "scale": 2},
     }  # fmt: skip
-    fields = [{"name": name, "type": "string"} for name in ENVELOPE] + [{"name": n, "type": t} for n, t in types.items()]
+    fields = [{"name": name, "type": "string"} for name in ENVELOPE] + [
+        {"name": n, "type": t} for n, t in types.items()
+    ]
     path = tmp_path / "e.avro"
     record = {**ENVELOPE, "items": [], "labels": {"a": 1}, "mixed": 1, "raw": b"", "at": 0, "kind": "A"}
     with path.open("wb") as file:

@@ -135,12 +135,13 @@ class MemoryLedger:
         if known is not None:
             return _again(known, content)
         refusal: _Refusal | None = None
-        for index, offer in enumerate(proposal.offers):
-            granted = None if single else self._known_grant(offer)
+        for index, offer in enumerate(proposal.offers if not single else ()):
+            granted = self._granted_already(offer, index)
             if granted is not None:
-                self._records[home] = (*content, msgspec.structs.replace(granted[2], offer=index))
-                return _again((*content, self._records[home][2]), content)
-            outcome = self._try(offer)
+                self._records[home] = (*content, granted)
+                return _again((*content, granted), content)
+        for index, offer in enumerate(proposal.offers):
+            outcome = self._denied_already(offer) or self._try(offer)
             if not isinstance(outcome, _Refusal):
                 decision = Decision(Outcome.GRANTED, index, tuple(outcome), entry=entry)
                 self._keep(home, content, decision, offer, single)
@@ -149,11 +150,24 @@ class MemoryLedger:
         assert refusal is not None
         return self._denied(home, content, refusal, entry)
 
-    def _known_grant(self, offer: Offer) -> tuple[str, int, Decision] | None:
+    def _granted_already(self, offer: Offer, index: int) -> Decision | None:
+        """The answer of an offer with a grant that another decision has made; 0 for its grants that none has."""
+        known = [self._records.get((grant.campaign, grant.generation, grant.grant_id)) for grant in offer.grants]
+        granted = [found[2] if found and found[2].outcome is Outcome.GRANTED else None for found in known]
+        first = next((decision for decision in granted if decision is not None), None)
+        if first is None:
+            return None
+        amounts = tuple(decision.amounts[0] if decision else 0 for decision in granted)
+        return msgspec.structs.replace(first, offer=index, amounts=amounts)
+
+    def _denied_already(self, offer: Offer) -> _Refusal | None:
+        """The refusal that has spent the id of one of the offer's grants."""
         for grant in offer.grants:
             known = self._records.get((grant.campaign, grant.generation, grant.grant_id))
-            if known is not None and known[2].outcome is Outcome.GRANTED:
-                return known
+            if known is not None and known[2].reason is not None:
+                told = known[2]
+                assert told.reason is not None
+                return _Refusal(told.reason, told.account, told.period, told.use, told.cap)
         return None
 
     def _keep(
@@ -206,7 +220,7 @@ class MemoryLedger:
 
     def _checks(self, grant: GrantRequest) -> list[_Check] | _Refusal:
         """Every counter the grant would move: users' first, then from the tenant down."""
-        if not 1 <= grant.amount < AMOUNT_LIMIT:
+        if type(grant.amount) is not int or not 1 <= grant.amount < AMOUNT_LIMIT:
             return _Refusal(Reason.INVALID_AMOUNT)
         for charge in grant.charges:
             if charge.account not in self._accounts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from schemas.proposals import CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal
+from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal
 from schemas.results import WhenFull
 
 BATCH_MAX = 250
@@ -46,8 +46,10 @@ class Ledger(Protocol):
     def decide(self, proposals: Sequence[Proposal]) -> list[Decision]:
         """Decide each proposal in order: all of its limits allow it, or nothing is written for it.
 
-        Offers are tried in their order, the first that fits is taken. The grant of a one-grant offer is first cut to
-        the least that every `cut` limit has left. A refused offer whose refusing limit says `close` closes it.
+        A list of which a grant is made already ends with that answer. Else offers are tried in their order, the first
+        that fits is taken; one of which a grant's id is spent by a refusal is passed over. The grant of a one-grant
+        offer is first cut to the least that every `cut` limit has left. A refused offer whose refusing limit says
+        `close` closes it.
 
         Args:
           proposals: at most BATCH_MAX of this root.
@@ -102,3 +104,8 @@ def require_valid_batch(proposals: Sequence[Proposal], tenant: str) -> None:
             raise ValueError(f"a proposal of {proposal.tenant!r} at the root {tenant!r}")
         if not proposal.offers or not all(offer.grants for offer in proposal.offers):
             raise ValueError("a proposal has offers, and an offer has grants")
+        for offer in proposal.offers:
+            for grant in offer.grants:
+                for charge in grant.charges:
+                    if charge.cost is not None and not 1 <= charge.cost < AMOUNT_LIMIT:
+                        raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {charge.cost}")

@@ -12,7 +12,7 @@ import redis
 
 from schemas.errors import LedgerUnavailableError
 from schemas.plans import DAY_MS
-from schemas.proposals import AccountSnapshot, AccountSpec, Charge, Decision, Proposal, Use
+from schemas.proposals import AMOUNT_LIMIT, AccountSnapshot, AccountSpec, Charge, Decision, Proposal, Use
 from schemas.redis_connection import is_transient
 from schemas.results import Outcome, Reason
 from transforms.budget.keys import control, key
@@ -68,7 +68,7 @@ class RedisLedger:
 
     def unpublished(self, limit: int) -> list[LogEntry]:
         marked = self._answer(lambda: self._client.zrange(key(self._tenant, "unpublished"), 0, limit - 1))
-        found = [self.entry(entry.decode()) for entry in sorted(marked, key=int)]
+        found = [self.entry(entry.decode()) for entry in marked]
         return [entry for entry in found if entry is not None]
 
     def entry(self, entry: str) -> LogEntry | None:
@@ -99,7 +99,9 @@ class RedisLedger:
         uses = [_use("total", 0, account.get(b"use"), caps)]
         for field, raw in slices.items():
             period, start = field.decode().split(":")
-            uses.append(_use(period, int(start), raw, caps))
+            use = _use(period, int(start), raw, caps)
+            if use.grants or use.closed:
+                uses.append(use)
         ordered = [uses[0], *sorted(uses[1:], key=lambda use: (use.period, use.start_ms))]
         return AccountSnapshot(name, unit, int(account[b"version"]), tuple(ordered))
 
@@ -153,12 +155,17 @@ def _question(proposals: Sequence[Proposal]) -> list[bytes | int]:
                 route_of.append(routes.setdefault(grant.charges, len(routes) + 1))
                 home_of.append(homes.setdefault(f"{grant.campaign}:{grant.generation}", len(homes) + 1))
                 user_of.append(users.setdefault(grant.recipient, len(users) + 1))
-                amounts.append(grant.amount)
+                amounts.append(grant.amount if _is_amount(grant.amount) else 0)
                 ids.append(grant.grant_id)
     wire_routes = [[_wire(charge) for charge in route] for route in routes]
     columns = [wire_routes, list(homes), list(users), route_of, home_of, user_of, amounts, shapes, decision_homes]
     newest = max(proposal.key for proposal in proposals).packed()
     return [_pack(columns), _pack(proposals), b"".join(ids), b"".join(decision_ids), newest, len(proposals)]
+
+
+def _is_amount(amount: object) -> bool:
+    """Whether the script can tell what it is; what is no amount is sent as 0, which it refuses."""
+    return type(amount) is int and 0 < amount < AMOUNT_LIMIT
 
 
 def _wire(charge: Charge) -> list[object]:

@@ -31,7 +31,10 @@ def amount_of(amount: Amount) -> AmountOf:
 
 
 def incentive_amount(incentive: Incentive) -> AmountOf:
-    """The function that computes what a firing gives: at least 1, or None where it gives nothing."""
+    """The function that computes what a firing gives: at least 1, or None where it gives nothing.
+
+    10^14 stands for all that is larger: the ledger refuses it as invalid_amount.
+    """
     value = incentive.value
     if isinstance(value, Fixed):
         fixed = value.amount
@@ -52,7 +55,7 @@ def rounded(numerator: int, denominator: int, rounding: Rounding) -> int:
 def _positive(value: AmountOf) -> AmountOf:
     def positive(event: Attributes, user: Attributes) -> int | None:
         amount = value(event, user)
-        return amount if amount is not None and amount > 0 else None
+        return min(amount, AMOUNT_LIMIT) if amount is not None and amount > 0 else None
 
     return positive
 

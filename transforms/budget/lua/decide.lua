@@ -337,14 +337,25 @@ local function decide_single(i)
   return {1, 0, 0, sequence, 1, 0, amounts[1]}
 end
 
--- The record of a grant of the offer that is granted already; "else an alternative whose id is known ends the list".
-local function known_grant(first, n)
+-- The record of an offer of which another decision has made a grant; 0 for its grants that none has made.
+local function granted_already(first, n)
+  local found, amounts = nil, {}
+  for j = 1, n do
+    local raw = records[g_home[first + j - 1]].at[grant_ids[first + j - 1]]
+    local record = raw and read_record(raw)
+    local granted = record and record[1] == 1
+    if granted then found = found or record end
+    amounts[j] = granted and record[6] or 0
+  end
+  return found and {found[4], amounts}
+end
+
+-- The refusal that has spent the id of one of the offer's grants.
+local function denied_already(first, n)
   for i = first, first + n - 1 do
     local raw = records[g_home[i]].at[grant_ids[i]]
-    if raw then
-      local record = read_record(raw)
-      if record[1] == 1 then return record end
-    end
+    local record = raw and read_record(raw)
+    if record and record[1] == 0 then return {record[5], record[6], record[7], record[8], record[9]} end
   end
 end
 
@@ -354,14 +365,18 @@ local function decide_list(shape, first, id, home)
   if group.at[id] then return answer_again(group.at[id], user, asked) end
   local place, refusal = first, nil
   for offer, n in ipairs(shape) do
-    local known = known_grant(place, n)
+    local known = granted_already(place, n)
     if known then
-      known[2], known[3], known[5] = user, asked, offer - 1
-      keep(group, id, known)
+      keep(group, id, {1, user, asked, known[1], offer - 1, unpack(known[2])})
       return answer_again(group.at[id], user, asked)
     end
+    place = place + n
+  end
+  place = first
+  for offer, n in ipairs(shape) do
     local amounts
-    amounts, refusal = try(place, n)
+    refusal = denied_already(place, n)
+    if not refusal then amounts, refusal = try(place, n) end
     if amounts then
       fresh_decisions = true
       keep(group, id, {1, user, asked, sequence, offer - 1, unpack(amounts)})
@@ -427,8 +442,18 @@ for _, family in pairs(families) do
 end
 for _, group in ipairs(records) do save(group.hash, group.fresh) end
 for _, group in pairs(decided) do save(group.hash, group.fresh) end
+
+-- Byte order: Lua's own comparison of texts follows the server's locale.
+local function before(one, other)
+  for i = 1, math.min(#one, #other) do
+    local a, b = string.byte(one, i), string.byte(other, i)
+    if a ~= b then return a < b end
+  end
+  return #one < #other
+end
+
 local newest = redis.call('HGET', KEYS[1], 'newest')
-if not newest or newest < ARGV[5] then redis.call('HSET', KEYS[1], 'newest', ARGV[5]) end
+if not newest or before(newest, ARGV[5]) then redis.call('HSET', KEYS[1], 'newest', ARGV[5]) end
 local answers = cmsgpack.pack(reply)
 if not fresh_decisions then return {'0', answers} end
 local now = redis.call('TIME')
@@ -436,5 +461,5 @@ local milliseconds = string.format('%.0f', now[1] * 1000 + math.floor(now[2] / 1
 local entry = string.format('%.0f', sequence)
 redis.call('HSET', KEYS[1], 'sequence', entry)
 redis.call('XADD', prefix .. 'log', entry .. '-0', 'kind', 'decide', 'ms', milliseconds, 'proposals', ARGV[2], 'answers', answers)
-redis.call('ZADD', prefix .. 'unpublished', milliseconds, entry)
+redis.call('ZADD', prefix .. 'unpublished', entry, entry)
 return {entry, answers}
