@@ -100,7 +100,8 @@ def test_conditions_agree(text: str, events: list[dict[str, Any]]) -> None:
     try:
         condition = compile_condition(check(text, SCHEMA, result="bool"))
     except ExpressionError as error:
-        assert "overload" in error.message or "parts" in error.message, (text, error)
+        # Refused for good reason: a type error, too many parts, or a quantifier inside another.
+        assert any(reason in error.message for reason in ("overload", "parts", "inside one another")), (text, error)
         return
     for event in events:
         expected = told_by_cel(text, event)
@@ -110,6 +111,10 @@ def test_conditions_agree(text: str, events: list[dict[str, Any]]) -> None:
 @settings(max_examples=300, deadline=None)
 @given(ints(3), st.lists(EVENTS, min_size=1, max_size=4))
 def test_values_agree(text: str, events: list[dict[str, Any]]) -> None:
-    value = compile_value(check(text, SCHEMA, result="int"))
+    try:
+        value = compile_value(check(text, SCHEMA, result="int"))
+    except ExpressionError as error:
+        assert "parts" in error.message or "inside one another" in error.message, (text, error)
+        return
     for event in events:
         assert value(event, {}) == told_by_cel(text, event), (text, event)
