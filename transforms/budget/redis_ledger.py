@@ -12,7 +12,7 @@ import redis
 
 from schemas.errors import LedgerUnavailableError
 from schemas.plans import DAY_MS
-from schemas.proposals import AMOUNT_LIMIT, AccountSnapshot, AccountSpec, Charge, Decision, Proposal, Use
+from schemas.proposals import AccountSnapshot, AccountSpec, Charge, Decision, Proposal, Use
 from schemas.redis_connection import is_transient
 from schemas.results import Outcome, Reason
 from transforms.budget.keys import control, key
@@ -155,7 +155,7 @@ def _question(proposals: Sequence[Proposal]) -> list[bytes | int]:
                 route_of.append(routes.setdefault(grant.charges, len(routes) + 1))
                 home_of.append(homes.setdefault(f"{grant.campaign}:{grant.generation}", len(homes) + 1))
                 user_of.append(users.setdefault(grant.recipient, len(users) + 1))
-                amounts.append(grant.amount if _is_amount(grant.amount) else 0)
+                amounts.append(_sendable(grant.amount))
                 ids.append(grant.grant_id)
     wire_routes = [[_wire(charge) for charge in route] for route in routes]
     columns = [wire_routes, list(homes), list(users), route_of, home_of, user_of, amounts, shapes, decision_homes]
@@ -163,9 +163,9 @@ def _question(proposals: Sequence[Proposal]) -> list[bytes | int]:
     return [_pack(columns), _pack(proposals), b"".join(ids), b"".join(decision_ids), newest, len(proposals)]
 
 
-def _is_amount(amount: object) -> bool:
-    """Whether the script can tell what it is; what is no amount is sent as 0, which it refuses."""
-    return type(amount) is int and 0 < amount < AMOUNT_LIMIT
+def _sendable(amount: object) -> int:
+    """The amount as it is, so that the script judges it; 0, which it refuses, for what has no 64 bits or is no int."""
+    return amount if type(amount) is int and -(2**63) <= amount < 2**63 else 0
 
 
 def _wire(charge: Charge) -> list[object]:
