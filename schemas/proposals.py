@@ -1,13 +1,15 @@
-"""Proposals, and the ledger's answer to them.
+"""What is asked of the ledger, proposals and reversals, and its answers.
 
 A proposal says "this user has earned this, if the money allows". It names accounts and slices of time; caps live only
-in the ledger. Everything is an array-like msgspec Struct: append fields with defaults, never reorder.
+in the ledger. A reversal says "take this back". Everything is an array-like msgspec Struct: append fields with
+defaults, never reorder.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from typing import Literal
 
 import msgspec
 
@@ -27,13 +29,25 @@ class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     Attributes:
       account: "tenant", "theme/<id>" or "campaign/<id>".
       slices: (period, start in ms) of each counter below the account's total: period is "hour", "day", "week",
-        "month", or "user", "user/day", "user/week", "user/month"; start is 0 for "user" (lifetime).
+        "month", or "user", "user/day", "user/week", "user/month", "user/cooldown"; start is 0 for "user" (lifetime)
+        and "user/cooldown".
       cost: what the account is charged, in minor units of its own unit; None = the granted amount.
     """
 
     account: str
     slices: tuple[tuple[str, int], ...] = ()
     cost: int | None = None
+
+
+class Lock(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """Per user and window of a group, the campaign whose grant is approved first holds the lock: others are refused.
+
+    Attributes:
+      group: id. start_ms: of the group's window, 0 for one that never ends.
+    """
+
+    group: str
+    start_ms: int = 0
 
 
 class GrantRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -45,6 +59,9 @@ class GrantRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
       campaign, version: version is the digest of the campaign's normalised content.
       recipient: user id. amount: asked, in minor units, 1 .. 10^14 - 1. unit: "points" or a currency code.
       charges: from the tenant down to the campaign.
+      kind: "points", "money", "coupon", "product", "free_shipping" or "message". details: its own fields, by name.
+      expires_ms: the grant is worth nothing from then on, ms since the epoch; None = never.
+      lock: the group's lock that it takes, or that it must hold.
     """
 
     grant_id: bytes
@@ -55,6 +72,10 @@ class GrantRequest(msgspec.Struct, frozen=True, array_like=True, gc=False):
     amount: int
     unit: str
     charges: tuple[Charge, ...]
+    kind: str = "points"
+    details: tuple[tuple[str, str], ...] = ()
+    expires_ms: int | None = None
+    lock: Lock | None = None
 
 
 class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -63,12 +84,24 @@ class Offer(msgspec.Struct, frozen=True, array_like=True, gc=False):
     grants: tuple[GrantRequest, ...]
 
 
-class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """A list of offers in priority order (most often one), decided in one atomic step and remembered under one id."""
+class Hold(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The grant is reserved, and comes to its end at due_ms: committed (it becomes a grant then) or released."""
+
+    due_ms: int
+    end: Literal["commit", "release"] = "commit"
+
+
+class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="p"):
+    """A list of offers in priority order (most often one), decided in one atomic step and remembered under one id.
+
+    Attributes:
+      hold: what is approved is held, not granted: all grants of the offer that is taken.
+    """
 
     tenant: str
     key: OrderKey
     offers: tuple[Offer, ...]
+    hold: Hold | None = None
 
     @property
     def decision_id(self) -> bytes:
@@ -79,18 +112,69 @@ class Proposal(msgspec.Struct, frozen=True, array_like=True, gc=False):
         )
 
 
-class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The ledger's answer to one proposal.
+class Occurrence(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A grant by its name, as in its GrantRequest, whether or not it was ever decided."""
+
+    grant_id: bytes
+    generation: str
+    campaign: str
+
+
+class Reversal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="r"):
+    """Take grants or holds of one user and campaign back: by a share of each, or by an amount in all.
 
     Attributes:
-      outcome: granted or denied. offer: index of the offer that was taken, None when denied.
-      amounts: what each grant of that offer got, in minor units (at most what was asked); () when denied.
+      key: where it stands in the total order; its turn is 0.
+      campaign, user: of the grants. event_id, event_time_ms: of the event that caused it.
+      occurrences: what it is about; for an amount in the order in which it takes (newest first).
+      share: (x, y), 0 < x <= y: of each occurrence, floor(granted * x / y) is to be taken back by now, in all; less
+        than was taken before takes nothing. It may come before its grant, and then waits for it: a whole one (x = y)
+        denies it, a part is taken back as soon as it is granted.
+      amount: at most so much is taken back over the occurrences, in order, each at most what still stands of it; of
+        what is not decided yet, nothing.
+      gives_back: of "budget" (the accounts' counters of all users), "limits" (the user's own), "lock".
+    """
+
+    tenant: str
+    key: OrderKey
+    campaign: str
+    user: str
+    event_id: str
+    event_time_ms: int
+    occurrences: tuple[Occurrence, ...]
+    share: tuple[int, int] | None = None
+    amount: int | None = None
+    gives_back: tuple[str, ...] = ("budget", "limits", "lock")
+
+    @property
+    def reversal_id(self) -> bytes:
+        """16 bytes: digest of tenant, campaign, user and cause."""
+        key = self.key
+        return digest(
+            ("reversal", self.tenant, self.campaign, self.user, self.event_id, key.opening, str(key.step), str(key.n))
+        )
+
+
+Request = Proposal | Reversal
+
+
+class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """The ledger's answer to one request.
+
+    Attributes:
+      outcome: of a proposal GRANTED, HELD or DENIED; of a reversal REVERSED or UNCHANGED; of a hold that came to its
+        end COMMITTED or RELEASED.
+      offer: index of the offer that was taken, None when denied.
+      amounts: what each grant of that offer got, in minor units (at most what was asked); () when denied. Of a
+        reversal: what was taken back of each occurrence's grant; what was taken off a hold counts 0.
       reason, account, period, use, cap: for a denial, of the last offer asked: which account refused (period "total"
         or one of Charge.slices) with its use and its cap at that moment; use and cap 0 where no number refused.
       repeated: the id was known: this is the first answer again.
       conflicting: asked with other content under a known id: the first stands.
       entry: id of the log entry that holds the decision; "" for what is recorded nowhere.
       unpublished: entry is still marked unpublished (always true of a first grant).
+      also: what the same call brought about beside it, in order: before it, holds that came to their end (their
+        proposal, with COMMITTED or RELEASED); after it, a reversal that had waited for the grant (with REVERSED).
     """
 
     outcome: Outcome
@@ -105,6 +189,7 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     conflicting: bool = False
     entry: str = ""
     unpublished: bool = False
+    also: tuple[tuple[Request, Decision], ...] = ()
 
 
 class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
@@ -113,12 +198,15 @@ class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
       period: "total" or a period as in Charge.slices.
       grants, amount: caps (0 .. 2^52), None = no cap. when_full: what happens to what does not fit.
+      cooldown_ms: of "user/cooldown" alone, and nothing else is said there: a grant at t is refused while
+        t - (time of the user's last approved grant or hold) is less than this. A reversal does not give it back.
     """
 
     period: str
     grants: int | None = None
     amount: int | None = None
     when_full: WhenFull = WhenFull.SKIP
+    cooldown_ms: int | None = None
 
 
 class AccountSpec(msgspec.Struct, frozen=True, array_like=True):
@@ -157,5 +245,5 @@ def digest(parts: Iterable[str]) -> bytes:
     return hashlib.blake2b(joined, digest_size=16).digest()
 
 
-encode_proposal = msgspec.msgpack.Encoder().encode
-decode_proposal = msgspec.msgpack.Decoder(Proposal).decode
+encode_request = msgspec.msgpack.Encoder().encode
+decode_request = msgspec.msgpack.Decoder(Request).decode

@@ -15,6 +15,11 @@ class Outcome(StrEnum):
 
     GRANTED = "granted"
     DENIED = "denied"
+    HELD = "held"
+    COMMITTED = "committed"
+    RELEASED = "released"
+    REVERSED = "reversed"
+    UNCHANGED = "unchanged"
 
 
 class Reason(StrEnum):
@@ -27,11 +32,20 @@ class Reason(StrEnum):
     INVALID_AMOUNT = "invalid_amount"
     """An amount below 1 or at or above 10^14 minor units: a contradictory request, recorded nowhere."""
 
+    REVERSED = "reversed"
+    """It was taken back, whole, before it came."""
+
     ACCOUNT_UNKNOWN = "account_unknown"
     """An account of the path is not in the ledger: `incentives campaign apply` has not made it."""
 
     CLOSED = "closed"
     """An account, or the slice of time the grant falls into, was closed by a grant that did not fit."""
+
+    LOCKED = "locked"
+    """Another offer of the group has been taken by this user in this window."""
+
+    COOLDOWN = "cooldown"
+    """The user's last grant is not long enough ago."""
 
     USER_GRANTS = "user_grants"
     """The user has had as many grants as a limit `per: user ...` allows."""

@@ -15,7 +15,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
-from schemas.proposals import Proposal, encode_proposal
+from schemas.proposals import Proposal, encode_request
 from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
 from transforms.engine import Tick, Timeline, UserState, Verdict, advance, decode_state
 from transforms.metrics import Count, count
@@ -62,7 +62,7 @@ def advance_bundle(
         BundleWrite(
             cells={user: state.encoded() for user, state in users.items()},
             due={user: timeline.at(state.newest_ms).expires_ms(state) for user, state in users.items()},
-            outgoing=[Outgoing(proposal.key.packed(), encode_proposal(proposal)) for proposal in done.proposals],
+            outgoing=[Outgoing(proposal.key.packed(), encode_request(proposal)) for proposal in done.proposals],
             positions=positions,
         )
     )
@@ -128,6 +128,6 @@ class _AdvanceBundleFn(beam.DoFn):  # type: ignore[misc]
         count(Count.COUNTERS_OVER_LIMIT, done.over_limit)
         count(Count.PROPOSALS_MADE, len(done.proposals))
         for proposal in done.proposals:
-            yield GlobalWindows.windowed_value((proposal.tenant, encode_proposal(proposal)))
+            yield GlobalWindows.windowed_value((proposal.tenant, encode_request(proposal)))
         for letter in done.dead_letters:
             yield TaggedOutput(DEAD_LETTER, GlobalWindows.windowed_value(letter))

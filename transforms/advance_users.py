@@ -18,7 +18,7 @@ from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
-from schemas.proposals import encode_proposal
+from schemas.proposals import encode_request
 from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
 from transforms.engine import Verdict, advance, decode_state
 from transforms.metrics import Count, count
@@ -94,4 +94,4 @@ class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
         count(Count.COUNTERS_OVER_LIMIT, len(done.over_limit))
         count(Count.PROPOSALS_MADE, len(done.proposals))
         for proposal in done.proposals:
-            yield proposal.tenant, encode_proposal(proposal)
+            yield proposal.tenant, encode_request(proposal)

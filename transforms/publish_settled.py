@@ -91,7 +91,7 @@ def _as_logged(ledger: LedgerAddress, tenant: str, entry: str) -> list[Settled]:
     found = ledger(tenant).entry(entry)
     if found is None:
         return []
-    pairs = zip(found.proposals, found.decisions, strict=True)
+    pairs = zip(found.requests, found.decisions, strict=True)
     return [Settled(proposal, decision) for proposal, decision in pairs if not decision.repeated]
 
 

@@ -16,7 +16,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 
 from schemas.grants import Settled
-from schemas.proposals import Decision, Proposal, decode_proposal
+from schemas.proposals import Decision, Proposal, decode_request
 from schemas.results import Outcome
 from transforms.advance_shards import decode_run, run_slice
 from transforms.budget.ports import Ledger
@@ -71,7 +71,7 @@ class _SettleBundleFn(beam.DoFn):  # type: ignore[misc]
     def process(self, element: tuple[str, bytes]) -> Iterator[list[Settled]]:
         tenant, raw = element
         waiting = self._waiting.setdefault(tenant, [])
-        waiting.append(decode_proposal(raw))
+        waiting.append(decode_request(raw))
         if len(waiting) >= BATCH:
             yield self._settle(tenant)
 

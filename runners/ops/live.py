@@ -20,7 +20,7 @@ from runners.places import server_url
 from runners.readers import FilesReader, PubSubReader, Reader
 from runners.tenants import the_tenant
 from schemas.errors import IncentiveError, UsageError
-from schemas.proposals import decode_proposal
+from schemas.proposals import decode_request
 from schemas.redis_connection import connect
 from transforms.advance_bundles import AdvanceBundles
 from transforms.dead_letter import AppendDeadLetters
@@ -80,7 +80,7 @@ def settle_outbox(place: LocalPlace, sink: Sink) -> None:
     """Decide and publish what an earlier process left in the outbox, before anything is pulled."""
     states, ledger = place.states(), place(place.tenant)
     while waiting := states.outbox(BATCH):
-        batch = settle(ledger.decide, [decode_proposal(item.proposal) for item in waiting])
+        batch = settle(ledger.decide, [decode_request(item.proposal) for item in waiting])
         send(sink, place, batch)
         sink.confirm()
         note_published(place, batch, place.clear_outbox)

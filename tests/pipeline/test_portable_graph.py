@@ -12,7 +12,7 @@ from apache_beam.testing.test_pipeline import TestPipeline
 from apache_beam.testing.util import assert_that, equal_to
 
 from runners.dataflow import DataflowRequest, build_for_dataflow
-from schemas.proposals import decode_proposal
+from schemas.proposals import decode_request
 from tests.support.campaigns import a_plan_set, an_event, parsed
 from transforms.advance_users import AdvanceUsers
 from transforms.plan_source import FixedPlans
@@ -41,7 +41,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def subject_of(element: tuple[str, bytes]) -> str:
-    return decode_proposal(element[1]).key.subject
+    return decode_request(element[1]).key.subject
 
 
 def stateful(graph: Any) -> list[Any]:

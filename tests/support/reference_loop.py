@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from schemas.events import Event
 from schemas.grants import Settled, grant_records
-from schemas.proposals import decode_proposal, encode_proposal
+from schemas.proposals import decode_request, encode_request
 from transforms.budget.ports import Ledger
 from transforms.engine import Timeline, advance, decode_state
 from transforms.state.ports import BundleWrite, Outgoing, UserStates
@@ -93,7 +93,7 @@ class ReferenceLoop:
         for event in events:
             done = advance(states[event.user_id], event, self.timeline.at(event.time_ms))
             states[event.user_id] = done.state
-            outgoing += [Outgoing(proposal.key.packed(), encode_proposal(proposal)) for proposal in done.proposals]
+            outgoing += [Outgoing(proposal.key.packed(), encode_request(proposal)) for proposal in done.proposals]
         return BundleWrite({user: state.encoded() for user, state in states.items()}, {}, outgoing, {})
 
     def _publish_logged(self, entries: set[str]) -> None:
@@ -101,13 +101,13 @@ class ReferenceLoop:
         for name in sorted(entries, key=int):
             entry = self.ledger.entry(name)
             assert entry is not None
-            for settled in map(Settled, entry.proposals, entry.decisions):
+            for settled in map(Settled, entry.requests, entry.decisions):
                 if not settled.decision.repeated:
                     self.broker.publish(settled)
 
     def _settle_outbox(self) -> None:
         while waiting := self.states.outbox(100):
-            proposals = [decode_proposal(item.proposal) for item in waiting]
+            proposals = [decode_request(item.proposal) for item in waiting]
             decisions = self.ledger.decide(proposals)
             self.after(Step.DECIDE)
             for settled in map(Settled, proposals, decisions):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal
+from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal, Request
 from schemas.results import WhenFull
 
 BATCH_MAX = 250
@@ -13,11 +13,15 @@ BATCH_MAX = 250
 
 
 class LogEntry(NamedTuple):
-    """One call's decisions as the log keeps them, proposals and answers in the order of the call."""
+    """One call's decisions as the log keeps them, requests and answers in the order of the call.
+
+    A call without requests has none; what it brought about stands in `also`, which is empty otherwise.
+    """
 
     entry: str
-    proposals: list[Proposal]
+    requests: list[Request]
     decisions: list[Decision]
+    also: tuple[tuple[Request, Decision], ...] = ()
 
 
 class Ledger(Protocol):
@@ -43,8 +47,11 @@ class Ledger(Protocol):
         """
         ...
 
-    def decide(self, proposals: Sequence[Proposal]) -> list[Decision]:
-        """Decide each proposal in order: all of its limits allow it, or nothing is written for it.
+    def decide(self, requests: Sequence[Request]) -> list[Decision]:
+        """Decide each request in order: all of a proposal's limits allow it, or nothing is written for it.
+
+        Before each, the holds that are due by the greater of its time and the greatest time the root has seen come to
+        their end, in OrderKey order (the due time, kind TIMER, else the proposal's own key).
 
         A list of which a grant is made already ends with that answer. Else offers are tried in their order, the first
         that fits is taken; one of which a grant's id is spent by a refusal is passed over. The grant of a one-grant
@@ -52,16 +59,24 @@ class Ledger(Protocol):
         `close` closes it.
 
         Args:
-          proposals: at most BATCH_MAX of this root.
+          requests: at most BATCH_MAX of this root.
 
         Returns:
-          One decision per proposal, in the same order; its reason is the first that applies in `Reason`'s order.
+          One decision per request, in the same order; a refusal's reason is the first that applies in `Reason`'s order.
 
         Raises:
           LedgerUnavailableError: no answer; the decisions may or may not exist. Ask again with the same ids.
-          ValueError: more than BATCH_MAX proposals, or of another root.
+          ValueError: more than BATCH_MAX requests, or of another root.
 
         Does not guarantee: fairness between users; that an unanswered call left no trace.
+        """
+        ...
+
+    def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
+        """Bring the holds due at or before an instant to their end (at most BATCH_MAX a call, oldest first; [] = done).
+
+        Args:
+          until_ms: event time, never a clock's.
         """
         ...
 
