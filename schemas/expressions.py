@@ -13,9 +13,9 @@ class Expression(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
       text: as the campaign says it.
       checked: a serialized cel.expr.CheckedExpr in a google.protobuf.Any: data, never code.
-      kind: "bool" for a condition, "int" for an amount.
+      kind: "bool" for a condition, "int" for an amount, "value" for a text, an integer or a truth value.
     """
 
     text: str
     checked: bytes
-    kind: Literal["bool", "int"]
+    kind: Literal["bool", "int", "value"]

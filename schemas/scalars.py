@@ -18,7 +18,9 @@ _UNITS_MS = {"s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_
 _DECIMAL = re.compile(r"(?:0|[1-9][0-9]*)(?:\.[0-9]+)?")
 _MOMENT = re.compile(r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d)?)?", re.ASCII)
 _ID = re.compile(r"[a-z0-9_-]{1,64}")
-_UNIT = re.compile(r"points|[A-Z][A-Z0-9_]{1,15}")
+_UNIT = re.compile(r"points|coupon|product|free_shipping|message|[A-Z][A-Z0-9_]{1,15}")
+_HOURS = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-4]):([0-5]\d)", re.ASCII)
+_USER_ID_BYTES_MAX = 128
 SPAN_MAX_MS = 10 * 366 * 86_400_000
 
 
@@ -83,6 +85,60 @@ def decimal(value: Any) -> Any:
     return found.normalize()
 
 
+def share(value: Any) -> Any:
+    """`0.25`: an exact share from 0 to 1."""
+    if isinstance(value, Decimal):
+        return value
+    if not isinstance(value, str) or not _DECIMAL.fullmatch(value) or len(value) > 16 or Decimal(value) > 1:
+        raise ValueError(f"{value!r} is no share; right would be from 0 to 1, e.g. 0.25")
+    return Decimal(value).normalize()
+
+
+def hours(value: Any) -> Any:
+    """`17:00-20:00` as minutes of the day; `22:00-02:00` goes over midnight, `24:00` is the day's end."""
+    if isinstance(value, tuple):
+        return value
+    found = _HOURS.fullmatch(value) if isinstance(value, str) else None
+    start, end = (int(found[1]) * 60 + int(found[2]), int(found[3]) * 60 + int(found[4])) if found else (0, 0)
+    if start == end or end > 24 * 60:
+        raise ValueError(f"{value!r} are no hours; right would be e.g. 17:00-20:00")
+    return start, end
+
+
+def window(value: Any) -> Any:
+    """`day`, `week`, `month`, or the length of a tumbling span as `14d`."""
+    if value in ("day", "week", "month") or isinstance(value, int):
+        return value
+    try:
+        return duration_ms(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no window; right would be day, week, month, or a span as 14d") from None
+
+
+def expiry(value: Any) -> Any:
+    """A duration after the grant, or a date."""
+    if isinstance(value, str) and _DURATION.fullmatch(value) or isinstance(value, int):
+        return duration_ms(value)
+    try:
+        return moment(value)
+    except ValueError:
+        raise ValueError(f"{value!r} is no expiry; right would be e.g. 30d, or a date as 2017-12-31") from None
+
+
+def text(value: Any) -> Any:
+    """Text that says something, at most 200 characters."""
+    if not isinstance(value, str) or not value.strip() or len(value) > 200:
+        raise ValueError("right would be a text of 1 to 200 characters")
+    return value
+
+
+def user_id(value: Any) -> Any:
+    """A user's id."""
+    if not isinstance(value, str) or not 0 < len(value.encode()) <= _USER_ID_BYTES_MAX:
+        raise ValueError(f"{value!r} is no user id; right would be 1 to {_USER_ID_BYTES_MAX} bytes of text")
+    return value
+
+
 def identifier(value: Any) -> Any:
     """An id of a campaign, theme or tenant."""
     if not isinstance(value, str) or not _ID.fullmatch(value):
@@ -91,7 +147,7 @@ def identifier(value: Any) -> Any:
 
 
 def unit(value: Any) -> Any:
-    """points, or a currency code."""
+    """points, a currency code, or a kind of grant that has no amount."""
     if not isinstance(value, str) or not _UNIT.fullmatch(value):
         raise ValueError(f"{value!r} is no unit; right would be points, or a currency code as USD")
     return value
@@ -143,3 +199,10 @@ Unit = Annotated[str, BeforeValidator(unit)]
 Zone = Annotated[str, BeforeValidator(zone)]
 Moment = Annotated[datetime, BeforeValidator(moment)]
 Cel = Annotated[str, BeforeValidator(expression_text)]
+Share = Annotated[Decimal, BeforeValidator(share)]
+Hours = Annotated[tuple[int, int], BeforeValidator(hours), Field(json_schema_extra={"examples": ["17:00-20:00"]})]
+WindowLength = Annotated[int | str, BeforeValidator(window), Field(json_schema_extra={"examples": ["month", "14d"]})]
+Expiry = Annotated[int | datetime, BeforeValidator(expiry), Field(json_schema_extra={"examples": ["30d", "2017-12-31"]})]
+Text = Annotated[str, BeforeValidator(text)]
+UserId = Annotated[str, BeforeValidator(user_id)]
+Quantity = Annotated[int, _bounded(1, 1_000_000, "a quantity")]

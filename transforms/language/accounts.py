@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import cast
 
 from schemas.campaigns import Campaign, Grant, Limit, Tenant, Theme
@@ -30,53 +31,55 @@ def account_specs(folder: Folder, tenant: Tenant) -> tuple[AccountSpec, ...]:
     return tuple(specs)
 
 
-def charges(folder: Folder, campaign: Campaign, tenant: Tenant, problem: Problem) -> tuple[PlanCharge, ...]:
-    """What a grant of the campaign is charged, from the tenant down."""
+def charged_to(
+    folder: Folder, campaign: Campaign, tenant: Tenant, problem: Problem
+) -> Callable[[str], tuple[PlanCharge, ...]]:
+    """What tells what a grant of the campaign in a unit is charged, from the tenant down. Mistakes are told once a unit."""
     theme = folder.themes.get(campaign.theme or "")
-    unit = _own_unit(campaign)
-    _require_one_unit(campaign, unit, problem)
-    path = [_charge("tenant", tenant.limits, tenant.zone, campaign, unit, problem)]
+    path = [("tenant", tenant.limits, _unit(tenant.limits), tenant.zone)]
     if campaign.theme:
         model = cast("Theme", theme.model) if theme else Theme.model_validate({"theme": campaign.theme})
-        path.append(_charge(f"theme/{campaign.theme}", model.limits, model.zone, campaign, unit, problem))
-    periods = _periods(campaign.limits)
-    path.append(PlanCharge(f"campaign/{campaign.campaign}", periods, campaign.active.zone))
-    return tuple(path)
+        path.append((f"theme/{campaign.theme}", model.limits, _unit(model.limits), model.zone))
+    path.append((f"campaign/{campaign.campaign}", campaign.limits, _own_unit(campaign, problem), campaign.active.zone))
+
+    @cache
+    def charged(unit: str) -> tuple[PlanCharge, ...]:
+        return tuple(
+            PlanCharge(account, _periods(limits), zone, _cost(campaign, account, capped, unit, problem))
+            for account, limits, capped, zone in path
+        )
+
+    return charged
 
 
-def _charge(
-    account: str, limits: tuple[Limit, ...], zone: str, campaign: Campaign, unit: str, problem: Problem
-) -> PlanCharge:
-    capped = _unit(limits)
-    cost = None
-    if capped not in ("", unit):
-        if campaign.cost is None or campaign.cost.unit != capped:
-            problem(
-                ("campaign",),
-                f"{account} caps amounts in {capped}, the campaign grants {unit}: "
-                f"say what a grant costs there, e.g. cost: {{amount: 12, unit: {capped}}}",
-            )
-        else:
-            cost = campaign.cost.amount
-    return PlanCharge(account, _periods(limits), zone, cost)
+def _cost(campaign: Campaign, account: str, capped: str, unit: str, problem: Problem) -> int | None:
+    """A grant in another unit than the account's caps are in is charged a stated cost."""
+    if capped in ("", unit):
+        return None
+    if campaign.cost is not None and campaign.cost.unit == capped:
+        return campaign.cost.amount
+    problem(
+        ("campaign",),
+        f"{account} caps amounts in {capped}, the campaign grants {unit}: "
+        f"say what a grant costs there, e.g. cost: {{amount: 12, unit: {capped}}}",
+    )
+    return None
 
 
-def _require_one_unit(campaign: Campaign, unit: str, problem: Problem) -> None:
-    steps = campaign.trigger.steps or ()
-    if len({_grant_unit(step.grant) for step in steps}) > 1:
-        problem(("trigger", "steps"), "trigger.steps: all steps of a campaign grant the same unit")
-    for i, limit in enumerate(campaign.limits):
-        if limit.unit not in (None, unit):
-            problem(("limits", i, "unit"), f"limits.{i}.unit: the campaign grants {unit}; its own limits are in {unit}")
+def _own_unit(campaign: Campaign, problem: Problem | None = None) -> str:
+    """The unit of the campaign's own caps on amounts: named, or the one that it grants."""
+    named = sorted({limit.unit for limit in campaign.limits if limit.unit})
+    granted = sorted({grant.unit_name for grant in granted_by(campaign)})
+    capped = any(limit.amount is not None for limit in campaign.limits)
+    if problem and capped and len(named or granted) > 1:
+        what = " and ".join(named or granted)
+        problem(("limits",), f"the caps on amounts of one account are in one unit, not in {what}; name one: unit:")
+    return (named or granted)[0] if capped or len(granted) == 1 else ""
 
 
-def _own_unit(campaign: Campaign) -> str:
-    grant = campaign.grant or (campaign.trigger.steps[0].grant if campaign.trigger.steps else None)
-    return _grant_unit(grant) if grant else ""
-
-
-def _grant_unit(grant: Grant) -> str:
-    return "points" if grant.points is not None else grant.unit or ""
+def granted_by(campaign: Campaign) -> list[Grant]:
+    """Every grant that the campaign's file names."""
+    return [*(campaign.grant or ()), *(grant for step in campaign.trigger.steps or () for grant in step.grant)]
 
 
 def _unit(limits: tuple[Limit, ...]) -> str:
@@ -84,12 +87,15 @@ def _unit(limits: tuple[Limit, ...]) -> str:
 
 
 def _periods(limits: tuple[Limit, ...]) -> tuple[str, ...]:
-    return tuple(_period(limit) for limit in limits if limit.per != "total")
+    return tuple(period for limit in limits if (period := _period(limit)) != "total")
 
 
 def _period(limit: Limit) -> str:
-    return limit.per.replace(" and ", "/")
+    return "user/cooldown" if limit.cooldown is not None else limit.per.replace(" and ", "/")
 
 
 def _limit_specs(limits: tuple[Limit, ...]) -> tuple[LimitSpec, ...]:
-    return tuple(LimitSpec(_period(limit), limit.grants, limit.amount, WhenFull(limit.when_full)) for limit in limits)
+    return tuple(
+        LimitSpec(_period(limit), limit.grants, limit.amount, WhenFull(limit.when_full), limit.cooldown)
+        for limit in limits
+    )

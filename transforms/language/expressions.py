@@ -29,13 +29,14 @@ _PACKAGE = "attributes"
 
 
 def check(
-    text: str, schema: AttributeSchema, *, result: Literal["bool", "int"], item: AttributeType | None = None
+    text: str, schema: AttributeSchema, *, result: Literal["bool", "int", "value"], item: AttributeType | None = None
 ) -> Expression:
     """Parse and type-check one expression.
 
     Args:
       text: CEL over `event` and `user`, and `item` where item is the type of an array's elements.
-      result: "bool" for a condition, "int" for an amount in minor units.
+      result: "bool" for a condition, "int" for an amount in minor units, "value" for a text, an integer or a truth
+        value (what can be told apart exactly).
 
     Raises:
       ExpressionError: with the 1-based line and column in the text, and what would be right.
@@ -49,7 +50,7 @@ def check(
 
 @lru_cache(maxsize=20_000)
 def _checked(
-    text: str, schema: AttributeSchema, result: Literal["bool", "int"], item: AttributeType | None
+    text: str, schema: AttributeSchema, result: Literal["bool", "int", "value"], item: AttributeType | None
 ) -> Expression:
     environment = _environment(schema, item)
     try:
@@ -71,14 +72,16 @@ def _checked(
 
 
 def _require_result(found: str, result: str) -> None:
-    wanted = {"bool": "BOOL", "int": "INT"}[result]
-    if found == wanted:
+    wanted = {"bool": ("BOOL",), "int": ("INT",), "value": ("STRING", "INT", "BOOL")}[result]
+    if found in wanted:
         return
     if result == "int" and found == "DOUBLE":
         raise ExpressionError(
             "an amount is an integer in minor units, this is a double: no float touches an amount", 1, 1
         )
-    what = "a condition is true or false" if result == "bool" else "an amount is an integer"
+    what = {"bool": "a condition is true or false", "int": "an amount is an integer"}.get(
+        result, "what is compared or told apart is a text, an integer or a truth value"
+    )
     raise ExpressionError(f"{what}, but this is of type {found.lower()}", 1, 1)
 
 

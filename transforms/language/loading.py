@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.campaigns import DOCUMENTS, Campaign, EventSchema, Tenant, Theme, UserSchema
+from schemas.campaigns import DOCUMENTS, Campaign, EventSchema, Group, Tenant, Theme, UserSchema
 from schemas.errors import CampaignFileError
 from transforms.language.yaml_source import Document, Place, SourceError, read_documents
 
@@ -34,6 +34,7 @@ class Folder:
     path: Path
     campaigns: dict[str, Loaded] = field(default_factory=dict)
     themes: dict[str, Loaded] = field(default_factory=dict)
+    groups: dict[str, Loaded] = field(default_factory=dict)
     tenants: list[Loaded] = field(default_factory=list)
     schemas: dict[str, Loaded] = field(default_factory=dict)
     problems: list[tuple[Place, str]] = field(default_factory=list)
@@ -98,13 +99,26 @@ def _keep(folder: Folder, kind: str, loaded: Loaded) -> None:
             )
         folder.tenants.append(loaded)
         return
-    known = folder.campaigns if isinstance(model, Campaign) else folder.themes
-    name = model.campaign if isinstance(model, Campaign) else cast("Theme", model).theme
+    known, name = _place_of(folder, model)
+    other = folder.campaigns if isinstance(model, Group) else folder.groups if isinstance(model, Campaign) else {}
+    if name in other:
+        folder.problem(
+            document.place((kind,)),
+            f"{name!r} is a campaign and a group, which share their ids; the other at {other[name].document.place(())}",
+        )
     if name in known:
         folder.problem(
             document.place((kind,)), f"{kind} {name!r} stands twice; the other at {known[name].document.place((kind,))}"
         )
     known.setdefault(name, loaded)
+
+
+def _place_of(folder: Folder, model: BaseModel) -> tuple[dict[str, Loaded], str]:
+    if isinstance(model, Campaign):
+        return folder.campaigns, model.campaign
+    if isinstance(model, Group):
+        return folder.groups, model.group
+    return folder.themes, cast("Theme", model).theme
 
 
 def _take_schema(folder: Folder, document: Document) -> None:

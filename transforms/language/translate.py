@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import math
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from transforms.language.checked_expr import Checked, constant, kind, quantifier
 EVALUATION_ERRORS = (LookupError, ArithmeticError, ValueError)
 """What an expression may raise when it is evaluated: a missing value, overflow, division by zero, a bad index."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _INT_MIN, _INT_MAX = -(2**63), 2**63 - 1
 
 Attributes = Mapping[str, Any]
@@ -168,13 +169,13 @@ def compile_item_condition(expression: Expression) -> Callable[[Attributes, Attr
     return _condition(expression, ("e", "u", "item"))
 
 
-def compile_value(expression: Expression) -> Callable[[Attributes, Attributes], int | None]:
-    """(event, user) -> int, None where it is missing or an error."""
+def compile_value(expression: Expression) -> Callable[[Attributes, Attributes], Any]:
+    """(event, user) -> its value, None where it is missing or an error."""
     return _value(expression, ("e", "u"))
 
 
-def compile_item_value(expression: Expression) -> Callable[[Attributes, Attributes, Any], int | None]:
-    """(event, user, item) -> int, None where it is missing or an error."""
+def compile_item_value(expression: Expression) -> Callable[[Attributes, Attributes, Any], Any]:
+    """(event, user, item) -> its value, None where it is missing or an error."""
     return _value(expression, ("e", "u", "item"))
 
 
@@ -226,15 +227,14 @@ def _condition(expression: Expression, names: tuple[str, ...]) -> Callable[..., 
     return asked
 
 
-def _value(expression: Expression, names: tuple[str, ...]) -> Callable[..., int | None]:
+def _value(expression: Expression, names: tuple[str, ...]) -> Callable[..., Any]:
     function = _function(expression, names, lazy=True)
 
-    def asked(*given: Any) -> int | None:
+    def asked(*given: Any) -> Any:
         try:
-            found: int = function(*given)
+            return function(*given)
         except EVALUATION_ERRORS:
             return None
-        return found
 
     return asked
 
@@ -393,7 +393,7 @@ def timestamp_constant(node: Any) -> int:
         raise UnsupportedError('no RFC 3339 time; right would be "2017-01-01T00:00:00Z"', node.id) from None
     if moment.tzinfo is None:
         raise UnsupportedError('the time has no offset; right would be "2017-01-01T00:00:00Z"', node.id)
-    return int(moment.astimezone(UTC).timestamp() * 1000)
+    return (moment - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _membership(values: Any) -> ast.expr | None:
