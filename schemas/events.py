@@ -20,6 +20,10 @@ ID_BYTES_MAX = 128
 ENVELOPE = ("event_id", "event_type", "user_id", "event_time")
 """What every event must have, by its canonical names."""
 
+PROFILE_UPDATED, SEGMENT_JOINED, SEGMENT_LEFT = "profile.updated", "segment.joined", "segment.left"
+PROFILE_TYPES = frozenset((PROFILE_UPDATED, SEGMENT_JOINED, SEGMENT_LEFT))
+"""Events that say what a user is; they need not be declared. A removed attribute of a profile stands as None."""
+
 TIME_MIN_MS = 0
 TIME_MAX_MS = 4_102_444_800_000
 """Event times from 1970 up to 2100 (exclusive) are believed; anything else is a dead letter."""
@@ -33,6 +37,7 @@ class Event(NamedTuple):
       event_id: unique per subject within the dedup horizon.
       attributes: declared attributes only, without nulls at any level; amounts are integers in minor units.
       digest: CRC-32 of the attributes' encoding: tells a repeat from other content under the same id.
+      given_subject: whose state the event moves where that is not its user's; "" = its user's.
     """
 
     time_ms: int
@@ -41,3 +46,9 @@ class Event(NamedTuple):
     user_id: str
     attributes: dict[str, Any]
     digest: int
+    given_subject: str = ""
+
+    @property
+    def subject(self) -> str:
+        """Whose state the event moves."""
+        return self.given_subject or self.user_id

@@ -1,19 +1,22 @@
 """Advance one user's state by one input, and say what that earned: the engine's one public entry.
 
-Pure: no clock, no randomness, no Beam, no Redis. The same state, input and plans give the same state and proposals in a
+Pure: no clock, no randomness, no Beam, no Redis. The same state, input and plans give the same state and requests in a
 live run, a backtest and a backfill. The engine never learns the ledger's answer.
 """
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from schemas.events import Event
-from schemas.proposals import Proposal
-from transforms.engine.campaigns import CompiledSet
+from schemas.events import PROFILE_TYPES, PROFILE_UPDATED, SEGMENT_JOINED, Event
+from schemas.proposals import Request
+from transforms.engine.campaigns import CompiledSet, Role
+from transforms.engine.requests import Requests
 from transforms.engine.state import UserState
+from transforms.engine.timeline import Timeline
 
 
 class Profile(NamedTuple):
@@ -24,9 +27,20 @@ class Profile(NamedTuple):
 
 
 class Tick(NamedTuple):
-    """Time has come to time_ms for this user: nothing older than that less the horizon is needed any more."""
+    """Time has come to time_ms for this user: what waits up to then is decided, what is too old is dropped."""
 
     time_ms: int
+
+
+class Arrival(NamedTuple):
+    """An event where events are decided in the order of time: it waits until a tick passes it.
+
+    Attributes:
+      watermark_ms: the last tick of all users; what is not later than that comes too late to wait. None = no tick yet.
+    """
+
+    event: Event
+    watermark_ms: int | None
 
 
 class Verdict(StrEnum):
@@ -41,6 +55,12 @@ class Verdict(StrEnum):
     TOO_OLD = "too_old"
     """At or below the floor of the known ids: it may be a repeat, so it is never counted anew."""
 
+    TOO_LATE = "too_late"
+    """Later than the wait, and the tenant's policy is not to decide it."""
+
+    LATE = "late"
+    """Later than the wait, decided all the same."""
+
     ADVANCED = "advanced"
     """Taken in, whether or not a campaign matched."""
 
@@ -50,52 +70,124 @@ class Advanced(NamedTuple):
 
     Attributes:
       state: the state to go on with; the one given must not be used again.
+      requests: proposals and reversals. A caller that decides several inputs sorts them by key.
       matched: campaigns whose condition the event met.
-      over_limit: campaigns whose counter is at its maximum for this user (docs/contracts/bounds.md).
+      over_limit: campaigns of which something is at its maximum for this user (docs/contracts/bounds.md).
     """
 
     state: UserState
-    proposals: Sequence[Proposal]
+    requests: Sequence[Request]
     verdict: Verdict
-    matched: Sequence[str]
-    over_limit: Sequence[str]
+    matched: Sequence[str] = ()
+    over_limit: Sequence[str] = ()
 
 
-def advance(state: UserState, given: Event | Profile | Tick, plans: CompiledSet) -> Advanced:
+def advance(state: UserState, given: Event | Arrival | Profile | Tick, timeline: Timeline) -> Advanced:
     """Advance a user's state by one input.
 
     Args:
       state: of this user; it is handed over.
-      given: an event whose user is this user, the user's profile, or a tick.
-      plans: the campaigns in force at the input's time.
-
-    Returns:
-      The new state, with proposals in the campaigns' order (ids ascending), each campaign's by step and n.
+      given: an event whose subject is this user, to be decided at once or to wait; the user's profile; or a tick.
+      timeline: the campaigns, of which those in force at the input's time judge it.
     """
     if isinstance(given, Event):
-        return _advance_event(state, given, plans)
+        verdict = _admitted(state, given, timeline)
+        return _decided(state, given, timeline) if verdict is None else Advanced(state, (), verdict)
+    if isinstance(given, Arrival):
+        return _arrived(state, given, timeline)
     if isinstance(given, Profile):
         state.profile = given.attributes
-        return Advanced(state, (), Verdict.ADVANCED, (), ())
-    plans.prune(state, given.time_ms)
-    return Advanced(state, (), Verdict.ADVANCED, (), ())
+        return Advanced(state, (), Verdict.ADVANCED)
+    return _ticked(state, given.time_ms, timeline)
 
 
-def _advance_event(state: UserState, event: Event, plans: CompiledSet) -> Advanced:
+def _admitted(state: UserState, event: Event, timeline: Timeline) -> Verdict | None:
+    """Note an event's id; the verdict if it is not to be taken in."""
     known = state.known.get(event.event_id)
     if known is not None:
-        verdict = Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
-        return Advanced(state, (), verdict, (), ())
+        return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
     if state.floor_ms is not None and event.time_ms <= state.floor_ms:
-        return Advanced(state, (), Verdict.TOO_OLD, (), ())
-    state.remember(event.event_id, event.time_ms, event.digest, plans.horizon_ms)
-    view = plans.view(event)
-    matching = plans.matching(event, view, state.profile)
+        return Verdict.TOO_OLD
+    state.remember(event.event_id, event.time_ms, event.digest, timeline.at(event.time_ms).horizon_ms)
+    return None
+
+
+def _decided(state: UserState, event: Event, timeline: Timeline) -> Advanced:
+    time_ms = event.time_ms
+    plans = timeline.at(time_ms)
+    requests = Requests(plans.tenant)
+    if state.due_ms is not None and state.due_ms <= time_ms:
+        _fall_due(state, time_ms, timeline, requests)
+    if event.event_type in PROFILE_TYPES and not event.given_subject:
+        _take_profile(state, event)
+    view, user = plans.view(event), plans.user_view(state.profile)
+    matching = plans.matching(event, view, user)
     if not matching:
-        return Advanced(state, (), Verdict.ADVANCED, (), ())
-    proposals: list[Proposal] = []
+        return Advanced(state, requests.made, Verdict.ADVANCED)
     over_limit: list[str] = []
-    for campaign in matching:
-        if not campaign.take(state, event, view, proposals):
+    matched: list[str] = []
+    for campaign, role in matching:
+        if not campaign.take(role, state, event, view, user, requests):
             over_limit.append(campaign.id)
-    return Advanced(state, proposals, Verdict.ADVANCED, [campaign.id for campaign in matching], over_limit)
+        if role == Role.COUNT:
+            matched.append(campaign.id)
+    return Advanced(state, requests.all(plans.groups), Verdict.ADVANCED, matched, over_limit)
+
+
+def _arrived(state: UserState, arrival: Arrival, timeline: Timeline) -> Advanced:
+    event, watermark_ms = arrival
+    if watermark_ms is not None and event.time_ms <= watermark_ms and event.event_id not in state.known:
+        if not timeline.at(event.time_ms).ordering.decide_late:
+            return Advanced(state, (), Verdict.TOO_LATE)
+        verdict = _admitted(state, event, timeline)
+        if verdict is not None:
+            return Advanced(state, (), verdict)
+        return _decided(state, event, timeline)._replace(verdict=Verdict.LATE)
+    verdict = _admitted(state, event, timeline)
+    if verdict is None:
+        insort(state.waiting, event, key=_total_order)
+    return Advanced(state, (), verdict or Verdict.ADVANCED)
+
+
+def _ticked(state: UserState, time_ms: int, timeline: Timeline) -> Advanced:
+    """Decide what waits up to an instant, in the order of time, and drop what is too old."""
+    made: list[Request] = []
+    matched: list[str] = []
+    over_limit: list[str] = []
+    while state.waiting and state.waiting[0].time_ms <= time_ms:
+        done = _decided(state, state.waiting.pop(0), timeline)
+        made += done.requests
+        matched += done.matched
+        over_limit += done.over_limit
+    if state.due_ms is not None and state.due_ms <= time_ms:
+        requests = Requests(timeline.at(time_ms).tenant)
+        _fall_due(state, time_ms, timeline, requests)
+        made += requests.made
+    timeline.at(time_ms).prune(state, time_ms)
+    return Advanced(state, made, Verdict.ADVANCED, matched, over_limit)
+
+
+def _fall_due(state: UserState, until_ms: int, timeline: Timeline, requests: Requests) -> None:
+    """Absences whose time is up, judged by the campaigns in force at their due time."""
+    while state.due_ms is not None and state.due_ms <= until_ms:
+        plans: CompiledSet = timeline.at(state.due_ms)
+        for campaign in plans.absences:
+            campaign.due(state, state.due_ms, requests)
+        due = [plans.next_due_ms(state), timeline.at(until_ms).next_due_ms(state)]
+        state.due_ms = min((one for one in due if one is not None and one > state.due_ms), default=None)
+
+
+def _take_profile(state: UserState, event: Event) -> None:
+    if event.event_type == PROFILE_UPDATED:
+        profile = {**state.profile, **event.attributes}
+        state.profile = {name: value for name, value in profile.items() if value is not None}
+        return
+    segment = event.attributes.get("segment")
+    if segment is not None:
+        segments = [known for known in state.profile.get("segments", ()) if known != segment]
+        joined = [*segments, segment] if event.event_type == SEGMENT_JOINED else segments
+        state.profile = {**state.profile, "segments": joined}
+
+
+def _total_order(event: Event) -> tuple[int, str, str]:
+    return event.time_ms, event.event_id, event.user_id

@@ -2,87 +2,264 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from enum import IntEnum
+from typing import Protocol
 
 from schemas.events import ENVELOPE, Event
 from schemas.order_keys import OrderKey, OrderKind
-from schemas.plans import Counter, Incentive, Plan, PlanCharge, PlanSet, expressions_of
-from schemas.proposals import Charge, GrantRequest, Offer, Proposal
-from transforms.engine.counters import CounterFull, CounterRunner, Firing, counter_runner
-from transforms.engine.ids import GrantIds, event_generation, window_generation
-from transforms.engine.incentives import Attributes, amount_of, incentive_amount
-from transforms.engine.matching import MatchIndex
-from transforms.engine.state import Entry, UserState
-from transforms.engine.windows import window_start
-from transforms.language.translate import attributes_read
+from schemas.plans import GroupPlan, Plan, PlanSet, expressions_of
+from schemas.proposals import Hold
+from transforms.engine.absences import AbsenceRunner
+from transforms.engine.counters import CounterFull, CounterRunner, Firing, OpenedCounter, counter_runner
+from transforms.engine.gates import gate_of
+from transforms.engine.matching import Attributes, MatchIndex, Rule
+from transforms.engine.measures import Added, measure_of
+from transforms.engine.offers import Cause, Given, OfferMaker, user_named
+from transforms.engine.refunds import RefundRunner, value_of
+from transforms.engine.requests import Requests
+from transforms.engine.silences import SilenceRunner
+from transforms.engine.state import Entry, Made, UserState
+from transforms.language.translate import attributes_read, compile_condition, compile_value
 
 _EVENT_ITSELF = (Firing(0, 0, None),)
 
 
+class Role(IntEnum):
+    """In which way an event concerns a campaign; in this order at one event."""
+
+    REFUND = 0
+    CLOSE = 1
+    COUNT = 2
+    OPEN = 3
+
+
+_ROLES = len(Role)
+
+
+class EntryRunner(Protocol):
+    """What knows when an entry of a user's state is needed no more."""
+
+    def pruned(self, entry: Entry, before_ms: int) -> Entry | None: ...
+    def expires_ms(self, entry: Entry) -> int | None: ...
+
+
 class CompiledCampaign:
-    """One campaign: take an event that met its condition, count it, propose what it earned."""
+    """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back."""
 
-    __slots__ = ("id", "_plan", "_tenant", "_counter", "_measure", "_incentives", "_ids", "_charges")
-
-    def __init__(self, plan: Plan, tenant: str, horizon_ms: int) -> None:
-        self.id = plan.campaign
-        self._plan, self._tenant = plan, tenant
+    def __init__(self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None) -> None:
+        self.id, self.series = plan.campaign, plan.series
+        self._plan, self._group = plan, plan.group
         counter = plan.counter
         self._counter: CounterRunner | None = None
+        self.entries: dict[str, EntryRunner] = {}
         if counter is not None:
-            self._counter = counter_runner(plan.campaign, plan.series, counter, plan.zone, horizon_ms)
-        self._measure = amount_of(counter.measure) if counter and counter.measure else None
-        self._incentives = [(incentive.unit, incentive_amount(incentive)) for incentive in _incentives(plan, counter)]
-        self._ids = GrantIds(tenant, plan.campaign, plan.series)
-        self._charges = _charges_at(plan.charges)
+            self._counter = self.entries[self.id] = counter_runner(self.id, plan, counter, horizon_ms)
+        self._measure = measure_of(counter.measure) if counter else None
+        self._offers = OfferMaker(plan, tenant, group)
+        self._plain = counter is None and plan.refunds is None and plan.absence is None and plan.silence_ms is None
+        self.absence: AbsenceRunner | None = None
+        if plan.absence is not None:
+            self.absence = self.entries[self.id] = AbsenceRunner(self.id, plan.series, plan.absence)
+        self._silence: SilenceRunner | None = None
+        if plan.silence_ms is not None:
+            name = f"{self.id}:silence"
+            self._silence = self.entries[name] = SilenceRunner(name, plan.series, plan.silence_ms, horizon_ms)
+        self._refunds: RefundRunner | None = None
+        if plan.refunds is not None:
+            name = f"{self.id}:refunds"
+            self._refunds = self.entries[name] = RefundRunner(name, plan, tenant, self._counter, horizon_ms)
+        pairing = next((part.pairing for part in (plan.opening, plan.absence) if part is not None), None)
+        self._first, self._then = (value_of(pairing.first), value_of(pairing.then)) if pairing else (None, None)
+        self._is_open = _open_to(plan) if self._silence else None
+        self.subject = user_named(compile_value(plan.subject)) if plan.subject is not None else None
 
-    @property
-    def counter(self) -> CounterRunner | None:
-        return self._counter
+    def rules(self, place: int) -> Iterator[Rule]:
+        """What events concern it, numbered by its place among the campaigns and the role."""
+        plan = self._plan
+        audience = plan.audience.where
+        where = (plan.where,) if plan.where else ()
+        if self._silence is not None:
+            yield Rule(place * _ROLES + Role.COUNT, plan.event_types, where, plan.currency)
+        else:
+            conditions = (*where, audience) if audience else where
+            gate = gate_of(plan.schedule, plan.zone, plan.audience)
+            yield Rule(place * _ROLES + Role.COUNT, plan.event_types, conditions, plan.currency, plan.schedule, gate)
+        for role, part in ((Role.OPEN, plan.opening), (Role.CLOSE, plan.absence), (Role.REFUND, plan.refunds)):
+            if part is not None:
+                currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
+                yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
-    def take(self, state: UserState, event: Event, view: Attributes, proposals: list[Proposal]) -> bool:
-        """Count the event and append what it earned; False where the counter is at its maximum for this user."""
+    def take(self, role: int, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
+        """Take an event in one role; False where something of it is at its maximum for this user."""
+        if role == Role.COUNT:
+            return self._count(state, event, view, user, requests)
+        if role == Role.REFUND:
+            assert self._refunds is not None
+            return self._refunds.refund(state, event, view, user, requests)
+        if role == Role.OPEN:
+            assert isinstance(self._counter, OpenedCounter)
+            value = self._first(view, user) if self._first else None
+            return True if self._first and value is None else self._counter.open(state, event, value)
+        assert self.absence is not None
+        value = self._then(view, user) if self._then else None
+        if value is not None or self._then is None:
+            self.absence.close(state, event, value)
+        return True
+
+    def due(self, state: UserState, until_ms: int, requests: Requests) -> None:
+        """Propose what waited for an absence whose time is up: due before the campaign's end."""
+        assert self.absence is not None
+        end_ms = self._plan.schedule.end_ms
+        for pending in self.absence.due(state, until_ms):
+            if end_ms is not None and pending.due_ms >= end_ms:
+                continue
+            cause = Cause(pending.event_id, pending.time_ms)
+            offer, _ = self._offers.offer(_EVENT_ITSELF[0], pending.given, cause, pending.due_ms)
+            opening = pending.event_id
+            key = OrderKey(pending.due_ms, OrderKind.TIMER, opening, pending.subject, 1, self.id, opening)
+            requests.propose(key, offer, self._hold(pending.due_ms), "")
+
+    def _count(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
+        if self._plain:
+            self._propose(event, _EVENT_ITSELF[0], view, user, requests)
+            return True
+        if self._silence is not None and not self._breaks_silence(state, event, view, user):
+            return True
+        if self.absence is not None:
+            return self._wait(state, event, view, user)
+        added = self._measure(view, user) if self._measure is not None else None
+        if self._measure is not None and not added:
+            return True
+        if self._refunds is None:
+            firings, complete = self._fired(state, event, view, user, added)
+            for firing in firings:
+                self._propose(event, firing, view, user, requests)
+            return complete
+        return self._count_refundable(self._refunds, state, event, view, user, added, requests)
+
+    def _count_refundable(
+        self,
+        refunds: RefundRunner,
+        state: UserState,
+        event: Event,
+        view: Attributes,
+        user: Attributes,
+        added: Added | None,
+        requests: Requests,
+    ) -> bool:
+        purchase = refunds.purchase(state, event, view, user, added)
+        places: list[tuple[str, int]] = []
         firings: Sequence[Firing] = _EVENT_ITSELF
         complete = True
         if self._counter is not None:
-            amount = 1 if self._measure is None else self._measure(view, state.profile)
-            if not amount:
-                return True
-            counted = self._counter.count(state, event.time_ms, amount)
-            complete = not isinstance(counted, CounterFull)
-            firings = counted.firings if isinstance(counted, CounterFull) else counted
-        for firing in firings:
-            unit, incentive = self._incentives[firing.step]
-            given = incentive(view, state.profile)
-            if given:
-                proposals.append(self._proposal(event, firing, given, unit))
-        return complete
+            places = self._counter.places(state, event, self._then(view, user) if self._then else None)
+            firings, complete = self._fired(state, event, view, user, purchase.added) if purchase.added else ((), True)
+        made = [one for firing in firings if (one := self._propose(event, firing, view, user, requests)) is not None]
+        return refunds.taken(state, event, purchase, places, made, requests) and complete
 
-    def _proposal(self, event: Event, firing: Firing, amount: int, unit: str) -> Proposal:
-        plan, user = self._plan, event.user_id
-        step, n, start_ms = firing
-        if start_ms is None:
-            grant_id = self._ids.of_event(user, event.event_id, step, n)
-            generation = event_generation(event.time_ms)
-        else:
-            grant_id = self._ids.of_window(user, start_ms, step, n)
-            generation = window_generation(start_ms)
-        charges = self._charges(event.time_ms)
-        grant = GrantRequest(grant_id, generation, self.id, plan.version, user, amount, unit, charges)
-        key = OrderKey(event.time_ms, OrderKind.EVENT, event.event_id, user, 1, self.id, "", step, n)
-        return Proposal(self._tenant, key, (Offer((grant,)),))
+    def _fired(
+        self, state: UserState, event: Event, view: Attributes, user: Attributes, added: Added | None
+    ) -> tuple[Sequence[Firing], bool]:
+        """The firings of an event, and whether the counter could keep all of it."""
+        if self._counter is None:
+            return _EVENT_ITSELF, True
+        assert added is not None
+        value = None
+        if self._then is not None:
+            value = self._then(view, user)
+            if value is None:
+                return (), True
+        counted = self._counter.count(state, event, added, value)
+        if isinstance(counted, CounterFull):
+            return counted.firings, False
+        return counted, True
+
+    def _breaks_silence(self, state: UserState, event: Event, view: Attributes, user: Attributes) -> bool:
+        assert self._silence is not None and self._is_open is not None
+        return self._silence.broken(state, event.time_ms) and self._is_open(event, user)
+
+    def _wait(self, state: UserState, event: Event, view: Attributes, user: Attributes) -> bool:
+        assert self.absence is not None
+        value = self._first(view, user) if self._first else None
+        given = self._offers.given(0, view, user, event.subject)
+        if given is None or (self._first is not None and value is None):
+            return True
+        return self.absence.open(state, event, value, given)
+
+    def _propose(
+        self, event: Event, firing: Firing, view: Attributes, user: Attributes, requests: Requests
+    ) -> Made | None:
+        subject = event.given_subject or event.user_id
+        given = self._offers.given(firing.step, view, user, subject)
+        if given is None:
+            return None
+        offer, generation = self._offers.offer(firing, given, Cause(event.event_id, event.time_ms), event.time_ms)
+        opening = firing.opening.event_id if firing.opening is not None else ""
+        key = OrderKey(
+            event.time_ms, OrderKind.EVENT, event.event_id, subject, 1, self.id, opening, firing.step, firing.n
+        )
+        requests.propose(key, offer, self._hold(event.time_ms), self._group)
+        if self._refunds is None:
+            return None
+        grants = [(grant.recipient, grant.grant_id) for grant in offer.grants]
+        return Made(event.time_ms, event.event_id, firing.place, firing.step, firing.n, generation, grants)
+
+    def _hold(self, time_ms: int) -> Hold | None:
+        return None if self._plan.hold_ms is None else Hold(time_ms + self._plan.hold_ms)
+
+
+def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
+    """Whether dates, hours and audience are met, where they are not asked of every event that matches."""
+    schedule, gate = plan.schedule, gate_of(plan.schedule, plan.zone, plan.audience)
+    condition = compile_condition(plan.audience.where) if plan.audience.where else None
+
+    def is_open(event: Event, user: Attributes) -> bool:
+        time_ms = event.time_ms
+        return (
+            (schedule.start_ms is None or schedule.start_ms <= time_ms)
+            and (schedule.end_ms is None or time_ms < schedule.end_ms)
+            and (condition is None or condition({}, user))
+            and (gate is None or gate(event.subject, time_ms))
+        )
+
+    return is_open
 
 
 class CompiledSet:
     """All campaigns of one set, ready to run. Build it once a set: building costs milliseconds a hundred campaigns."""
 
     def __init__(self, plan_set: PlanSet) -> None:
-        self.number, self.horizon_ms = plan_set.number, plan_set.horizon_ms
+        self.number, self.horizon_ms, self.tenant = plan_set.number, plan_set.horizon_ms, plan_set.tenant
+        self.ordering = plan_set.ordering
+        self.groups = {group.group: group for group in plan_set.groups}
         plans = sorted(plan_set.plans, key=lambda plan: plan.campaign)
-        self._campaigns = [CompiledCampaign(plan, plan_set.tenant, plan_set.horizon_ms) for plan in plans]
-        self._by_id = {campaign.id: campaign for campaign in self._campaigns}
-        self._index = MatchIndex(plans)
+        self.campaigns = [
+            CompiledCampaign(plan, plan_set.tenant, plan_set.horizon_ms, self.groups.get(plan.group)) for plan in plans
+        ]
+        self.absences = [campaign for campaign in self.campaigns if campaign.absence is not None]
+        self._entries = {
+            name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()
+        }
+        numbered = list(enumerate(self.campaigns))
+        self._own = MatchIndex([rule for i, one in numbered if one.subject is None for rule in one.rules(i)])
+        self._named = [(i, one) for i, one in numbered if one.subject is not None]
+        self._of_named = MatchIndex([rule for i, one in self._named for rule in one.rules(i)])
+        self._naming: dict[str, list[CompiledCampaign]] = {}
+        for i, one in self._named:
+            for event_type in {event_type for rule in one.rules(i) for event_type in rule.event_types}:
+                self._naming.setdefault(event_type, []).append(one)
         self._reads_envelope = any(_reads_envelope(plan) for plan in plans)
+        self._reads_segments = any(_reads_segments(plan) for plan in plans)
+
+    def subjects(self, event: Event) -> list[str]:
+        """Whose state an event moves: its user's first, then those that campaigns name by it."""
+        found = {event.user_id: None}
+        naming = self._naming.get(event.event_type)
+        if naming is not None:
+            view = self.view(event)
+            found |= {subject: None for one in naming if one.subject and (subject := one.subject(view, {}))}
+        return list(found)
 
     def view(self, event: Event) -> Attributes:
         """The event as conditions see it: its attributes, with its envelope where one of them names that."""
@@ -91,40 +268,55 @@ class CompiledSet:
         envelope = zip(ENVELOPE, (event.event_id, event.event_type, event.user_id, event.time_ms), strict=True)
         return {**event.attributes, **dict(envelope)}
 
-    def matching(self, event: Event, view: Attributes, profile: Attributes) -> list[CompiledCampaign]:
-        """The campaigns whose type, dates, audience and condition the event meets, ids ascending."""
-        found = self._index.matching(event.event_type, event.time_ms, view, profile)
-        campaigns = self._campaigns
-        return [campaigns[i] for i in found]
+    def user_view(self, profile: Attributes) -> Attributes:
+        """The user as conditions see it: `segments` is always there."""
+        return {**profile, "segments": []} if self._reads_segments and "segments" not in profile else profile
+
+    def next_due_ms(self, state: UserState) -> int | None:
+        """When the next absence falls due; None = none waits."""
+        due = [campaign.absence.next_due_ms(state) for campaign in self.absences if campaign.absence is not None]
+        return min((one for one in due if one is not None), default=None)
+
+    def matching(self, event: Event, view: Attributes, user: Attributes) -> list[tuple[CompiledCampaign, int]]:
+        """(campaign, role) of what the event concerns: ids ascending, each campaign's roles in their order."""
+        if not event.given_subject:
+            found = self._own.matching(event.event_type, event.time_ms, event.user_id, view, user)
+            return [(self.campaigns[number // _ROLES], number % _ROLES) for number in found]
+        subject = event.given_subject
+        found = self._of_named.matching(event.event_type, event.time_ms, subject, view, user)
+        taken = [(self.campaigns[number // _ROLES], number % _ROLES) for number in found]
+        return [(one, role) for one, role in taken if one.subject is not None and one.subject(view, {}) == subject]
 
     def prune(self, state: UserState, time_ms: int) -> None:
         """Drop what no event from time_ms less the horizon on can need; entries of campaigns that are gone, too."""
         before_ms = time_ms - self.horizon_ms
         state.forget(before_ms)
-        for campaign_id in list(state.entries):
-            kept = self._kept(state, campaign_id, before_ms)
+        for name in list(state.entries):
+            kept = self._kept(state, name, before_ms)
             if kept is None:
-                del state.entries[campaign_id]
+                del state.entries[name]
 
     def expires_ms(self, state: UserState) -> int | None:
-        """When a tick would drop something of the state for good; None = not by time."""
+        """When a tick would change the state: something is dropped for good, or falls due; None = not by time."""
         times = [state.newest_ms] if state.known else []
-        for campaign_id in state.entries:
-            counter, entry = self._entry(state, campaign_id)
-            end = counter.expires_ms(entry) if counter and entry else state.newest_ms
+        for name in state.entries:
+            runner, entry = self._entry(state, name)
+            end = runner.expires_ms(entry) if runner and entry else state.newest_ms
             if end is not None:
                 times.append(end)
-        return min(times) + self.horizon_ms + 1 if times else None
+        drops = [min(times) + self.horizon_ms + 1] if times else []
+        due = [state.due_ms] if state.due_ms is not None else []
+        return min([*drops, *due], default=None)
 
-    def _entry(self, state: UserState, campaign_id: str) -> tuple[CounterRunner | None, Entry | None]:
-        campaign = self._by_id.get(campaign_id)
-        if campaign is None or campaign.counter is None:
+    def _entry(self, state: UserState, name: str) -> tuple[EntryRunner | None, Entry | None]:
+        found = self._entries.get(name)
+        if found is None:
             return None, None
-        return campaign.counter, state.entry(campaign_id, campaign._plan.series)
+        return found[1], state.entry(name, found[0])
 
-    def _kept(self, state: UserState, campaign_id: str, before_ms: int) -> Entry | None:
-        counter, entry = self._entry(state, campaign_id)
-        return counter.pruned(entry, before_ms) if counter and entry else None
+    def _kept(self, state: UserState, name: str, before_ms: int) -> Entry | None:
+        runner, entry = self._entry(state, name)
+        return runner.pruned(entry, before_ms) if runner and entry else None
 
 
 def _reads_envelope(plan: Plan) -> bool:
@@ -133,39 +325,5 @@ def _reads_envelope(plan: Plan) -> bool:
     return not read.isdisjoint(ENVELOPE)
 
 
-def _incentives(plan: Plan, counter: Counter | None) -> list[Incentive]:
-    if counter is not None:
-        return [step.incentive for step in counter.steps]
-    return [plan.incentive] if plan.incentive else []
-
-
-def _charges_at(charges: Sequence[PlanCharge]) -> Callable[[int], tuple[Charge, ...]]:
-    """The accounts of a grant at an event time. Grants of the same slices share one tuple: the ledger groups by it."""
-    finders: list[Callable[[int], int]] = []
-    for charge in charges:
-        finders += [window_start(period.removeprefix("user/"), charge.zone) for period in _timed(charge)]
-    built: dict[tuple[int, ...], tuple[Charge, ...]] = {}
-
-    def at(time_ms: int) -> tuple[Charge, ...]:
-        starts = tuple([find(time_ms) for find in finders])
-        found = built.get(starts)
-        if found is None:
-            if len(built) >= 1_000:
-                built.clear()
-            found = built[starts] = _built(charges, list(starts))
-        return found
-
-    return at
-
-
-def _timed(charge: PlanCharge) -> list[str]:
-    return [period for period in charge.periods if period != "user"]
-
-
-def _built(charges: Sequence[PlanCharge], starts: list[int]) -> tuple[Charge, ...]:
-    result = []
-    for charge in charges:
-        slices = [("user", 0)] if "user" in charge.periods else []
-        slices += [(period, starts.pop(0)) for period in _timed(charge)]
-        result.append(Charge(charge.account, tuple(slices), charge.cost))
-    return tuple(result)
+def _reads_segments(plan: Plan) -> bool:
+    return any("segments" in attributes_read(expression)[1] for expression in expressions_of(plan))

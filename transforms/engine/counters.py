@@ -1,21 +1,29 @@
 """Counters: count an event in its window and tell which steps fire.
 
-Two kinds of memory carry every counter: windows that begin at an instant (lifetime, day, week, month) and a span that
-slides with the event. What is counted, which steps there are and how they fire are parts that combine with both.
+Four kinds of memory carry every counter: windows that begin at an instant (lifetime, day, week, month, tumbling spans), a
+span that slides with the event, runs of periods, and windows that an opening event begins. What is counted, which steps
+there are and how they fire are parts that combine with them.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_right, insort
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
-from schemas.plans import Counter
+from schemas.events import Event
+from schemas.plans import Counter, DistinctItems, DistinctValue, Opening, Plan
+from transforms.engine.measures import Added
 from transforms.engine.state import (
     FIRINGS_MAX,
     POINTS_MAX,
+    VALUES_MAX,
     WINDOWS_MAX,
     Entry,
+    Opened,
+    OpenedEntry,
+    Run,
+    RunsEntry,
     SlidingEntry,
     UserState,
     WindowCount,
@@ -23,18 +31,30 @@ from transforms.engine.state import (
 )
 from transforms.engine.windows import window_end, window_start
 
+_AGAIN = 32
+"""n of a step that was taken back and is earned again: how often, above so many bits of what n is without that."""
+
 
 class Firing(NamedTuple):
     """A step that an event reached.
 
     Attributes:
       step: index of the step. n: which multiple, or which firing in the window (0 where there can be one only).
-      start_ms: start of the window it belongs to; None where the event itself is the occurrence.
+      start_ms: start of the window it belongs to; opening: the event that opened it; neither: the event itself is the
+        occurrence.
     """
 
     step: int
     n: int
     start_ms: int | None
+    opening: Opened | None = None
+
+    @property
+    def place(self) -> str:
+        """The window it belongs to, as text; "" = the event itself."""
+        if self.opening is not None:
+            return self.opening.event_id
+        return "" if self.start_ms is None else str(self.start_ms)
 
 
 class CounterFull(NamedTuple):
@@ -43,11 +63,25 @@ class CounterFull(NamedTuple):
     firings: list[Firing]
 
 
+class Lowered(NamedTuple):
+    """A step that its counter stands below now: of which window, and its n when it fired."""
+
+    place: str
+    step: int
+    n: int
+
+
 class CounterRunner(Protocol):
     """What counts events for one campaign."""
 
-    def count(self, state: UserState, time_ms: int, amount: int) -> list[Firing] | CounterFull:
-        """Count an amount at an event time and say what fired."""
+    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+        """Count what an event adds and say what fired; value is what it shares with opening events."""
+
+    def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
+        """The windows in which an event of this time counts, each with its firings so far."""
+
+    def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        """Take an amount off a window, unless that has started anew since (other firings; None = do not ask)."""
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
         """What is left of an entry when no event before an instant can come any more; None = nothing."""
@@ -56,37 +90,47 @@ class CounterRunner(Protocol):
         """When nothing of the entry is needed any more, the horizon apart; None = never."""
 
 
-def counter_runner(campaign: str, series: int, counter: Counter, zone: str, horizon_ms: int) -> CounterRunner:
-    """The runner of a campaign's counter."""
+def counter_runner(
+    name: str, plan: Plan, counter: Counter, horizon_ms: int
+) -> CounterRunner:
+    """The runner of a campaign's counter; name is its entry's."""
+    series, zone, opening, refunds = plan.series, plan.zone, plan.opening, plan.refunds
+    again = refunds is not None and refunds.again
     if counter.window.kind == "last":
-        return _SlidingCounter(campaign, series, counter, horizon_ms)
-    return _WindowedCounter(campaign, series, counter, zone, horizon_ms)
+        return _SlidingCounter(name, series, counter, horizon_ms, refunds is not None)
+    if counter.window.kind == "run":
+        return _RunsCounter(name, series, counter, zone, horizon_ms)
+    if opening is not None:
+        return OpenedCounter(name, series, counter, opening, horizon_ms, again)
+    return _WindowedCounter(name, series, counter, zone, horizon_ms, again)
 
 
 class _WindowedCounter:
-    def __init__(self, campaign: str, series: int, counter: Counter, zone: str, horizon_ms: int) -> None:
-        self._campaign, self._series, self._horizon_ms = campaign, series, horizon_ms
-        self._kind, self._zone = counter.window.kind, zone
-        self._start = window_start(self._kind, zone)
-        self._restart = counter.restart
-        self._fire = _window_rule(counter)
+    def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int, again: bool) -> None:
+        self._name, self._series, self._horizon_ms = name, series, horizon_ms
+        window = counter.window
+        self._kind = window.kind
+        self._span = (window.span_ms, window.origin_ms)
+        self._zone = zone
+        self._start = window_start(self._kind, zone, *self._span)
+        self._rule = _WindowRule(counter, again)
 
-    def count(self, state: UserState, time_ms: int, amount: int) -> list[Firing] | CounterFull:
-        entry = state.entry(self._campaign, self._series)
-        if not isinstance(entry, WindowedEntry):
-            entry = state.entries[self._campaign] = WindowedEntry(self._series, {})
-        start = self._start(time_ms)
-        window = entry.windows.get(start)
+    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+        start = self._start(event.time_ms)
+        window = self._window(state, event.time_ms, start)
         if window is None:
-            self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
-            if len(entry.windows) >= WINDOWS_MAX:
-                return CounterFull([])
-            window = entry.windows[start] = WindowCount()
-        window.value += amount
-        firings = self._fire(window, start)
-        if firings and self._restart:
-            window.value = 0
-        return firings if len(firings) < FIRINGS_MAX else CounterFull(firings)
+            return CounterFull([])
+        return self._rule.count(window, added, start, None)
+
+    def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
+        start = self._start(event.time_ms)
+        window = self._window(state, event.time_ms, start)
+        return [] if window is None else [(str(start), window.n)]
+
+    def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        entry = state.entry(self._name, self._series)
+        window = entry.windows.get(int(place)) if isinstance(entry, WindowedEntry) else None
+        return self._rule.lower(window, place, firings, amount)
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
         assert isinstance(entry, WindowedEntry)
@@ -95,7 +139,20 @@ class _WindowedCounter:
 
     def expires_ms(self, entry: Entry) -> int | None:
         assert isinstance(entry, WindowedEntry)
-        return window_end(self._kind, self._zone, max(entry.windows, default=0))
+        return window_end(self._kind, self._zone, max(entry.windows, default=0), self._span[0])
+
+    def _window(self, state: UserState, time_ms: int, start: int) -> WindowCount | None:
+        """The window that begins at start, made if missing; None where no more can be kept."""
+        entry = state.entry(self._name, self._series)
+        if not isinstance(entry, WindowedEntry):
+            entry = state.entries[self._name] = WindowedEntry(self._series, {})
+        window = entry.windows.get(start)
+        if window is None:
+            self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+            if len(entry.windows) >= WINDOWS_MAX:
+                return None
+            window = entry.windows[start] = WindowCount()
+        return window
 
     def _drop_ended(self, entry: WindowedEntry, before_ms: int) -> None:
         """Drop the windows whose end lies at or before an instant."""
@@ -107,43 +164,207 @@ class _WindowedCounter:
 
 
 class _SlidingCounter:
-    def __init__(self, campaign: str, series: int, counter: Counter, horizon_ms: int) -> None:
-        self._campaign, self._series = campaign, series
+    def __init__(self, name: str, series: int, counter: Counter, horizon_ms: int, refunds: bool) -> None:
+        self._name, self._series, self._refunds = name, series, refunds
         self._span_ms, self._keep_ms = counter.window.span_ms, counter.window.span_ms + horizon_ms
         self._restart = counter.restart
         self._fire = _crossing_rule(counter)
 
-    def count(self, state: UserState, time_ms: int, amount: int) -> list[Firing] | CounterFull:
-        entry = state.entry(self._campaign, self._series)
-        if not isinstance(entry, SlidingEntry):
-            entry = state.entries[self._campaign] = SlidingEntry(self._series, [], [])
-        times, sums = entry.times, entry.sums
+    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+        entry, time_ms = self._entry(state), event.time_ms
+        times = entry.times
         if times and times[0] <= max(time_ms, times[-1]) - self._keep_ms:
             self.pruned(entry, max(time_ms, times[-1]) - (self._keep_ms - self._span_ms))
-        if len(times) >= POINTS_MAX:
+        if len(times) + (1 if type(added) is int else len(added)) > POINTS_MAX:  # type: ignore[arg-type]
             return CounterFull([])
-        place = bisect_right(times, time_ms)
-        first = bisect_right(times, time_ms - self._span_ms)
-        before = _sum_up_to(entry, place) - _sum_up_to(entry, first)
-        _insert(entry, place, time_ms, amount)
-        firings = self._fire(before, before + amount)
+        place, first = bisect_right(times, time_ms), bisect_right(times, time_ms - self._span_ms)
+        if type(added) is int:
+            before = _sum_up_to(entry, place) - _sum_up_to(entry, first)
+            _insert(entry, place, time_ms, added)
+            after = before + added
+        else:
+            before, after = _insert_values(entry, first, place, time_ms, added)  # type: ignore[arg-type]
+        firings = self._fire(before, after)
         if firings and self._restart:
             times.clear()
-            sums.clear()
-            entry.base = 0
+            entry.sums.clear()
+            entry.base, entry.values, entry.n = 0, None, entry.n + self._refunds
         return firings if len(firings) < FIRINGS_MAX else CounterFull(firings)
+
+    def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
+        return [(str(event.time_ms), self._entry(state).n)]
+
+    def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        entry, time_ms = self._entry(state), int(place)
+        kept = not entry.times or time_ms > entry.times[-1] - self._keep_ms
+        if kept and (firings is None or firings == entry.n) and len(entry.times) < POINTS_MAX:
+            _insert(entry, bisect_right(entry.times, time_ms), time_ms, -amount)
+        return []
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
         assert isinstance(entry, SlidingEntry)
         gone = bisect_right(entry.times, before_ms - self._span_ms)
         if gone:
-            entry.base = entry.sums[gone - 1]
-            del entry.times[:gone], entry.sums[:gone]
-        return entry if entry.times else None
+            if entry.values is None:
+                entry.base = entry.sums[gone - 1]
+                del entry.sums[:gone]
+            else:
+                del entry.values[:gone]
+            del entry.times[:gone]
+        return entry if entry.times or entry.n else None
 
     def expires_ms(self, entry: Entry) -> int | None:
         assert isinstance(entry, SlidingEntry)
-        return entry.times[-1] + self._span_ms if entry.times else 0
+        return entry.times[-1] + self._span_ms if entry.times else None
+
+    def _entry(self, state: UserState) -> SlidingEntry:
+        entry = state.entry(self._name, self._series)
+        if not isinstance(entry, SlidingEntry):
+            entry = state.entries[self._name] = SlidingEntry(self._series, [], [])
+        return entry
+
+
+class _RunsCounter:
+    def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int) -> None:
+        self._name, self._series, self._horizon_ms = name, series, horizon_ms
+        self._period, self._zone = counter.window.period, zone
+        self._start = window_start(self._period, zone)
+        self._fire = _run_rule(counter)
+
+    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+        entry = state.entry(self._name, self._series)
+        if not isinstance(entry, RunsEntry):
+            entry = state.entries[self._name] = RunsEntry(self._series, [])
+        runs, start = entry.runs, self._start(event.time_ms)
+        if len(runs) > 1:
+            self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        place = bisect_right(runs, start, key=lambda run: run.first_ms)
+        left = runs[place - 1] if place else None
+        if left is not None and start <= left.last_ms:
+            return []
+        if len(runs) >= WINDOWS_MAX:
+            return CounterFull([])
+        if left is not None and self._next(left.last_ms) == start:
+            left.last_ms, left.length = start, left.length + 1
+        else:
+            left = Run(start, start, 1, 0)
+            runs.insert(place, left)
+            place += 1
+        firings = self._fire(left, start)
+        right = runs[place] if place < len(runs) else None
+        if right is not None and self._next(start) == right.first_ms:
+            left.last_ms, left.length, left.fired = right.last_ms, left.length + right.length, left.fired | right.fired
+            del runs[place]
+        return firings
+
+    def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
+        return []
+
+    def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        return []
+
+    def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
+        """A run can go on until the end of the period after its last one."""
+        assert isinstance(entry, RunsEntry)
+        while entry.runs and self._next(self._next(entry.runs[0].last_ms)) <= before_ms:
+            del entry.runs[0]
+        return entry if entry.runs else None
+
+    def expires_ms(self, entry: Entry) -> int | None:
+        assert isinstance(entry, RunsEntry)
+        return self._next(self._next(entry.runs[-1].last_ms)) if entry.runs else 0
+
+    def _next(self, start_ms: int) -> int:
+        end = window_end(self._period, self._zone, start_ms)
+        assert end is not None
+        return end
+
+
+class OpenedCounter:
+    """Windows that opening events begin, each with a counter of its own."""
+
+    def __init__(
+        self, name: str, series: int, counter: Counter, opening: Opening, horizon_ms: int, again: bool
+    ) -> None:
+        self._name, self._series, self._horizon_ms = name, series, horizon_ms
+        self._within_ms, self._once_per_value = opening.within_ms, opening.once_per_value
+        self._rule = _WindowRule(counter, again)
+
+    def open(self, state: UserState, event: Event, value: str | int | None) -> bool:
+        """Begin a window; False where no more can be kept."""
+        entry = self._entry(state)
+        self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        if len(entry.openings) >= WINDOWS_MAX:
+            return False
+        insort(entry.openings, Opened(event.time_ms, event.event_id, value, WindowCount()), key=_opened_at)
+        return True
+
+    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+        entry, firings, complete = self._entry(state), [], True
+        for opened in self._open_at(entry, event, value):
+            counted = self._rule.count(opened.count, added, None, opened)
+            if isinstance(counted, CounterFull):
+                counted, complete = counted.firings, False
+            if self._once_per_value and opened.value is not None:
+                counted, kept = self._first_ones(entry, counted, opened.value)
+                complete = complete and kept
+            firings += counted
+        return firings if complete else CounterFull(firings)
+
+    def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
+        return [(opened.event_id, opened.count.n) for opened in self._open_at(self._entry(state), event, value)]
+
+    def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        found = next((opened for opened in self._entry(state).openings if opened.event_id == place), None)
+        return self._rule.lower(found.count if found else None, place, firings, amount)
+
+    def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
+        assert isinstance(entry, OpenedEntry)
+        if self._within_ms is not None:
+            while entry.openings and entry.openings[0].time_ms + self._within_ms <= before_ms:
+                del entry.openings[0]
+        return entry if entry.openings or entry.fired else None
+
+    def expires_ms(self, entry: Entry) -> int | None:
+        assert isinstance(entry, OpenedEntry)
+        if self._within_ms is None or entry.fired:
+            return None
+        return entry.openings[-1].time_ms + self._within_ms if entry.openings else 0
+
+    def _entry(self, state: UserState) -> OpenedEntry:
+        entry = state.entry(self._name, self._series)
+        if not isinstance(entry, OpenedEntry):
+            entry = state.entries[self._name] = OpenedEntry(self._series, [], {})
+        return entry
+
+    def _open_at(self, entry: OpenedEntry, event: Event, value: str | int | None) -> list[Opened]:
+        """Windows open at an event: begun before it in the total order, not ended, of the same value."""
+        within = self._within_ms
+        return [
+            opened
+            for opened in entry.openings
+            if (opened.time_ms, opened.event_id) < (event.time_ms, event.event_id)
+            and (within is None or event.time_ms < opened.time_ms + within)
+            and opened.value == value
+        ]
+
+    def _first_ones(
+        self, entry: OpenedEntry, firings: list[Firing], value: str | int
+    ) -> tuple[list[Firing], bool]:
+        """The firings that are the first of this value; False where no more values can be kept."""
+        known = entry.fired.get(value)
+        if known is None:
+            if firings and len(entry.fired) >= VALUES_MAX:
+                return [], False
+            known = []
+        fresh = [firing for firing in firings if f"{firing.step}:{firing.n}" not in known]
+        if fresh:
+            entry.fired[value] = known + [f"{firing.step}:{firing.n}" for firing in fresh]
+        return fresh, True
+
+
+def _opened_at(opened: Opened) -> tuple[int, str]:
+    return opened.time_ms, opened.event_id
 
 
 def _sum_up_to(entry: SlidingEntry, place: int) -> int:
@@ -158,32 +379,112 @@ def _insert(entry: SlidingEntry, place: int, time_ms: int, amount: int) -> None:
         entry.sums[later] += amount
 
 
-def _window_rule(counter: Counter) -> Callable[[WindowCount, int], list[Firing]]:
-    """How a step fires in a window, which remembers what has fired in it."""
-    thresholds, highest = [step.threshold for step in counter.steps], counter.pick == "highest"
-    threshold = thresholds[0]
+def _insert_values(
+    entry: SlidingEntry, first: int, place: int, time_ms: int, values: list[str | int]
+) -> tuple[int, int]:
+    """Put values in their place; how many different ones the span held before and after."""
+    if entry.values is None:
+        entry.values = []
+    within = set(entry.values[first:place])
+    before = len(within)
+    within.update(values)
+    entry.times[place:place] = [time_ms] * len(values)
+    entry.values[place:place] = values
+    return before, len(within)
 
-    def each(window: WindowCount, start_ms: int) -> list[Firing]:
-        if window.value < threshold:
+
+class _WindowRule:
+    """How a window counts and its steps fire; it remembers what has fired in it."""
+
+    def __init__(self, counter: Counter, again: bool) -> None:
+        self._thresholds = [step.threshold for step in counter.steps]
+        self._threshold, self._highest = self._thresholds[0], counter.pick == "highest"
+        self._restart, self._again, self._fires = counter.restart, again, counter.fires
+        distinct = isinstance(counter.measure, DistinctValue | DistinctItems)
+        self._enough = self._thresholds[-1] if counter.fires == "reach" and not counter.restart else VALUES_MAX
+        self._distinct = distinct
+        each, reach = self._each, self._reach
+        self._fire: Callable[[WindowCount, int | None, Opened | None], list[Firing]] = (
+            each if counter.restart else {"reach": reach, "every": self._every, "from": each}[counter.fires]
+        )
+
+    def count(
+        self, window: WindowCount, added: Added, start_ms: int | None, opened: Opened | None
+    ) -> list[Firing] | CounterFull:
+        if not self._distinct:
+            window.value += added  # type: ignore[operator]
+        elif not self._add_values(window, added):  # type: ignore[arg-type]
+            return CounterFull([])
+        firings = self._fire(window, start_ms, opened)
+        if firings and self._restart:
+            window.value, window.seen = 0, None
+        return firings if len(firings) < FIRINGS_MAX else CounterFull(firings)
+
+    def lower(self, window: WindowCount | None, place: str, firings: int | None, amount: int) -> list[Lowered]:
+        """Take an amount off, and tell which steps that had fired the window stands below now."""
+        if window is None or firings not in (None, window.n):
+            return []
+        window.value -= amount
+        if self._restart or self._fires == "from":
+            return []
+        value = window.value
+        if self._fires == "every":
+            standing = max(value // self._threshold, 0)
+            below = range(standing + 1, window.fired + 1)
+            lowered = [Lowered(place, 0, self._n(window, multiple, multiple)) for multiple in below]
+            if self._again and below:
+                window.fired = standing
+        else:
+            below_steps = [i for i, threshold in enumerate(self._thresholds) if window.fired >> i & 1 and value < threshold]
+            lowered = [Lowered(place, step, self._n(window, step, 0)) for step in below_steps]
+            below = below_steps  # type: ignore[assignment]
+            if self._again:
+                for step in below_steps:
+                    window.fired &= ~(1 << step)
+        if self._again:
+            for one in below:
+                window.again = window.again or {}
+                window.again[one] = window.again.get(one, 0) + 1
+        return lowered
+
+    def _add_values(self, window: WindowCount, values: list[str | int]) -> bool:
+        """A set keeps what its highest step needs; False where it can keep no more."""
+        seen = window.seen if window.seen is not None else set()
+        for value in values:
+            if value not in seen:
+                if len(seen) >= VALUES_MAX:
+                    return False
+                if len(seen) < self._enough:
+                    seen.add(value)
+        window.seen, window.value = seen, len(seen)
+        return True
+
+    def _n(self, window: WindowCount, of: int, n: int) -> int:
+        return n if window.again is None else n | window.again.get(of, 0) << _AGAIN
+
+    def _each(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
+        if window.value < self._threshold:
             return []
         window.n += 1
-        return [Firing(0, window.n, start_ms)]
+        return [Firing(0, window.n, start_ms, opened)]
 
-    def every(window: WindowCount, start_ms: int) -> list[Firing]:
-        reached = window.value // threshold
+    def _every(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
+        reached = window.value // self._threshold
         if reached <= window.fired:
             return []
         first, window.fired = window.fired + 1, reached
-        return [Firing(0, n, start_ms) for n in range(first, min(reached, first + FIRINGS_MAX - 1) + 1)]
+        last = min(reached, first + FIRINGS_MAX - 1)
+        return [Firing(0, self._n(window, n, n), start_ms, opened) for n in range(first, last + 1)]
 
-    def reach(window: WindowCount, start_ms: int) -> list[Firing]:
+    def _reach(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
         value, fired = window.value, window.fired
-        steps = [i for i, threshold in enumerate(thresholds) if threshold <= value and not fired >> i & 1]
+        if value < self._threshold:
+            return []
+        steps = [i for i, threshold in enumerate(self._thresholds) if threshold <= value and not fired >> i & 1]
         for step in steps:
             window.fired |= 1 << step
-        return [Firing(step, 0, start_ms) for step in (steps[-1:] if highest else steps)]
-
-    return each if counter.restart else {"reach": reach, "every": every, "from": each}[counter.fires]
+        taken = steps[-1:] if self._highest else steps
+        return [Firing(step, self._n(window, step, 0), start_ms, opened) for step in taken]
 
 
 def _crossing_rule(counter: Counter) -> Callable[[int, int], list[Firing]]:
@@ -201,5 +502,25 @@ def _crossing_rule(counter: Counter) -> Callable[[int, int], list[Firing]]:
     def reach(before: int, after: int) -> list[Firing]:
         steps = [i for i, threshold in enumerate(thresholds) if before < threshold <= after]
         return [Firing(step, 0, None) for step in (steps[-1:] if highest else steps)]
+
+    return {"reach": reach, "every": every, "from": each}[counter.fires]
+
+
+def _run_rule(counter: Counter) -> Callable[[Run, int], list[Firing]]:
+    """How a step fires at the period that makes a run so long; that period is the occurrence."""
+    thresholds = [step.threshold for step in counter.steps]
+    threshold, highest = thresholds[0], counter.pick == "highest"
+
+    def each(run: Run, start_ms: int) -> list[Firing]:
+        return [Firing(0, 0, start_ms)] if run.length >= threshold else []
+
+    def every(run: Run, start_ms: int) -> list[Firing]:
+        return [Firing(0, 0, start_ms)] if run.length % threshold == 0 else []
+
+    def reach(run: Run, start_ms: int) -> list[Firing]:
+        steps = [i for i, threshold in enumerate(thresholds) if threshold <= run.length and not run.fired >> i & 1]
+        for step in steps:
+            run.fired |= 1 << step
+        return [Firing(step, 0, start_ms) for step in (steps[-1:] if highest else steps)]
 
     return {"reach": reach, "every": every, "from": each}[counter.fires]

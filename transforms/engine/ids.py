@@ -10,8 +10,9 @@ from schemas.plans import DAY_MS
 class GrantIds:
     """Ids of one campaign's grants.
 
-    An occurrence is the event itself (triggers without a counter, sliding spans), or a window's start with the step
-    and the n-th firing in it. All parts are length-prefixed or of fixed width, so no two occurrences read alike.
+    An occurrence is the event itself (triggers without a counter, silence, sliding spans), a window's start with the
+    step and the n-th firing in it (of a run: the period's), an opening event, or the value that opening events share.
+    All parts are length-prefixed or of fixed width, so no two occurrences read alike.
     """
 
     __slots__ = ("_prefix",)
@@ -22,18 +23,31 @@ class GrantIds:
             self._prefix.update(_text(part))
         self._prefix.update(series.to_bytes(4, "big"))
 
-    def of_event(self, recipient: str, event_id: str, step: int, n: int) -> bytes:
-        """16 bytes for a grant whose occurrence is the event."""
+    def of_event(self, recipient: str, event_id: str, step: int, n: int, role: int = 0) -> bytes:
+        """16 bytes for a grant whose occurrence is the event; role: which of an offer's grants."""
+        return self._of(b"e" + _text(recipient) + _text(event_id) + _firing(step, n, role))
+
+    def of_window(self, recipient: str, start_ms: int, step: int, n: int, role: int = 0) -> bytes:
+        """16 bytes for a grant whose occurrence is the n-th firing of a step in a window."""
+        return self._of(b"w" + _text(recipient) + start_ms.to_bytes(8, "big", signed=True) + _firing(step, n, role))
+
+    def of_opening(self, recipient: str, event_id: str, step: int, n: int, role: int = 0) -> bytes:
+        """16 bytes for a grant whose occurrence is a firing after an opening event."""
+        return self._of(b"o" + _text(recipient) + _text(event_id) + _firing(step, n, role))
+
+    def of_value(self, recipient: str, value: str | int, step: int, n: int, role: int = 0) -> bytes:
+        """16 bytes for a grant whose occurrence is a firing after opening events of one value."""
+        kind = b"v" if isinstance(value, str) else b"i"
+        return self._of(kind + _text(recipient) + _text(str(value)) + _firing(step, n, role))
+
+    def _of(self, occurrence: bytes) -> bytes:
         found = self._prefix.copy()
-        found.update(b"e" + _text(recipient) + _text(event_id) + step.to_bytes(4, "big") + n.to_bytes(8, "big"))
+        found.update(occurrence)
         return found.digest()
 
-    def of_window(self, recipient: str, start_ms: int, step: int, n: int) -> bytes:
-        """16 bytes for a grant whose occurrence is the n-th firing of a step in a window."""
-        found = self._prefix.copy()
-        place = start_ms.to_bytes(8, "big", signed=True) + step.to_bytes(4, "big") + n.to_bytes(8, "big")
-        found.update(b"w" + _text(recipient) + place)
-        return found.digest()
+
+def _firing(step: int, n: int, role: int) -> bytes:
+    return step.to_bytes(4, "big") + n.to_bytes(8, "big") + role.to_bytes(1, "big")
 
 
 def event_generation(time_ms: int) -> str:

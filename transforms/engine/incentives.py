@@ -39,7 +39,28 @@ def incentive_amount(incentive: Incentive) -> AmountOf:
     if isinstance(value, Fixed):
         fixed = value.amount
         return lambda event, user: fixed
-    return _positive(_percent(value) if isinstance(value, Percent) else _tiers(value))
+    base, worth = amount_of(value.of), worth_of(incentive)
+
+    def given(event: Attributes, user: Attributes) -> int | None:
+        amount = base(event, user)
+        return None if amount is None else worth(amount)
+
+    return given
+
+
+def worth_of(incentive: Incentive) -> Callable[[int], int | None]:
+    """The rule from the amount that the value is of, to the value: at least 1, or None where it is nothing."""
+    value = incentive.value
+    if isinstance(value, Fixed):
+        fixed = value.amount
+        return lambda amount: fixed
+    rule = _percent(value) if isinstance(value, Percent) else _tiers(value)
+
+    def worth(amount: int) -> int | None:
+        found = rule(amount)
+        return min(found, AMOUNT_LIMIT) if found > 0 else None
+
+    return worth
 
 
 def rounded(numerator: int, denominator: int, rounding: Rounding) -> int:
@@ -50,14 +71,6 @@ def rounded(numerator: int, denominator: int, rounding: Rounding) -> int:
         up = twice > denominator or (twice == denominator and (rounding is Rounding.HALF_UP or whole % 2 == 1))
         whole += up
     return whole if numerator >= 0 else -whole
-
-
-def _positive(value: AmountOf) -> AmountOf:
-    def positive(event: Attributes, user: Attributes) -> int | None:
-        amount = value(event, user)
-        return min(amount, AMOUNT_LIMIT) if amount is not None and amount > 0 else None
-
-    return positive
 
 
 def _array_sum(amount: ArraySum) -> AmountOf:
@@ -77,32 +90,23 @@ def _array_sum(amount: ArraySum) -> AmountOf:
     return total
 
 
-def _percent(value: Percent) -> AmountOf:
-    base, numerator, denominator = amount_of(value.of), value.numerator, value.denominator
-    rounding, maximum = value.rounding, value.maximum
-
-    def percent(event: Attributes, user: Attributes) -> int | None:
-        amount = base(event, user)
-        if amount is None:
-            return None
-        result = rounded(amount * numerator, denominator, rounding)
-        return result if maximum is None or result <= maximum else maximum
-
-    return percent
+def _percent(value: Percent) -> Callable[[int], int]:
+    numerator, denominator, rounding = value.numerator, value.denominator, value.rounding
+    maximum = AMOUNT_LIMIT if value.maximum is None else value.maximum
+    return lambda amount: min(rounded(amount * numerator, denominator, rounding), maximum)
 
 
-def _tiers(value: Tiers) -> AmountOf:
-    base, starts, maximum = amount_of(value.of), [tier.start for tier in value.tiers], value.maximum
+def _tiers(value: Tiers) -> Callable[[int], int]:
+    starts = [tier.start for tier in value.tiers]
+    maximum = AMOUNT_LIMIT if value.maximum is None else value.maximum
 
-    def tiered(event: Attributes, user: Attributes) -> int | None:
-        amount = base(event, user)
-        index = bisect_right(starts, amount) - 1 if amount is not None else -1
-        if index < 0 or amount is None:
-            return None
+    def tiered(amount: int) -> int:
+        index = bisect_right(starts, amount) - 1
+        if index < 0:
+            return 0
         tier = value.tiers[index]
-        given = tier.numerator
-        if tier.denominator is not None:
-            given = rounded(amount * tier.numerator, tier.denominator, value.rounding)
-        return given if maximum is None else min(given, maximum)
+        if tier.denominator is None:
+            return min(tier.numerator, maximum)
+        return min(rounded(amount * tier.numerator, tier.denominator, value.rounding), maximum)
 
     return tiered

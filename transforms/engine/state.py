@@ -10,6 +10,8 @@ from typing import Any
 
 import msgspec
 
+from schemas.events import Event
+
 CELL_VERSION = 1
 
 KNOWN_IDS_MAX = 10_000
@@ -19,37 +21,166 @@ POINTS_MAX = 10_000
 """A sliding counter keeps at most this many events; at its maximum it refuses for its campaign alone."""
 
 WINDOWS_MAX = 1_000
-"""A calendar counter keeps at most this many windows not older than the horizon."""
+"""A counter keeps at most this many windows not older than the horizon; so many are open after opening events."""
+
+VALUES_MAX = 10_000
+"""A set of distinct values, of purchases that may be refunded, or of grants that may be taken back holds at most these."""
 
 FIRINGS_MAX = 1_000
 """An event fires a campaign at most this many times; further multiples are used up without a proposal."""
 
 
 class WindowCount(msgspec.Struct, array_like=True):
-    """One window: value counted, fired (bits of the steps, or the number of multiples), n firings so far."""
+    """One window.
+
+    Attributes:
+      value: counted. fired: bits of the steps, or the number of multiples. n: firings of a counter that starts anew.
+      seen: the distinct values, where they are counted.
+      again: step or multiple -> how often it was taken back and may be earned again.
+    """
 
     value: int = 0
     fired: int = 0
     n: int = 0
+    seen: set[str | int] | None = None
+    again: dict[int, int] | None = None
 
 
 class WindowedEntry(msgspec.Struct, array_like=True, tag="w"):
-    """A counter over lifetime or calendar windows: by window start in ms (lifetime: 0)."""
+    """A counter over lifetime, calendar or tumbling windows: by window start in ms (lifetime: 0)."""
 
     series: int
     windows: dict[int, WindowCount]
 
 
 class SlidingEntry(msgspec.Struct, array_like=True, tag="s"):
-    """A counter over a sliding span: times ascend; sums[i] is the sum of all up to times[i], base before."""
+    """A counter over a sliding span.
+
+    Attributes:
+      times: ascend. sums: sums[i] is the sum of all up to times[i], base before.
+      values: values[i] was there at times[i], where distinct ones are counted.
+      n: firings of a counter that starts anew.
+    """
 
     series: int
     times: list[int]
     sums: list[int]
     base: int = 0
+    values: list[str | int] | None = None
+    n: int = 0
 
 
-Entry = WindowedEntry | SlidingEntry
+class Run(msgspec.Struct, array_like=True):
+    """Consecutive periods: starts of the first and the last in ms, how many, and the bits of the steps that fired."""
+
+    first_ms: int
+    last_ms: int
+    length: int
+    fired: int
+
+
+class RunsEntry(msgspec.Struct, array_like=True, tag="r"):
+    """A counter of consecutive periods; runs ascend."""
+
+    series: int
+    runs: list[Run]
+
+
+class Opened(msgspec.Struct, array_like=True):
+    """One opening event with its window's counter; value is what it shares with the events that count."""
+
+    time_ms: int
+    event_id: str
+    value: str | int | None
+    count: WindowCount
+
+
+class OpenedEntry(msgspec.Struct, array_like=True, tag="o"):
+    """Windows after opening events, by (time, event id); fired: firings "step:n" by value that have been."""
+
+    series: int
+    openings: list[Opened]
+    fired: dict[str | int, list[str]]
+
+
+class Pending(msgspec.Struct, array_like=True):
+    """An event that waits for another not to come: what it gives, as (recipient, amount) by gift."""
+
+    due_ms: int
+    time_ms: int
+    event_id: str
+    subject: str
+    value: str | int | None
+    given: list[tuple[str, int]]
+
+
+class PendingEntry(msgspec.Struct, array_like=True, tag="p"):
+    """Absences, by (due time, event id)."""
+
+    series: int
+    pending: list[Pending]
+
+
+class SilenceEntry(msgspec.Struct, array_like=True, tag="q"):
+    """Times of the events that break a silence, ascending."""
+
+    series: int
+    times: list[int]
+
+
+class Made(msgspec.Struct, array_like=True):
+    """A proposal that may be taken back.
+
+    Attributes:
+      place: the window it belongs to, as text. step, n: as in its ids.
+      grants: (recipient, grant id) by gift.
+    """
+
+    time_ms: int
+    event_id: str
+    place: str
+    step: int
+    n: int
+    generation: str
+    grants: list[tuple[str, bytes]]
+
+
+class Bought(msgspec.Struct, array_like=True):
+    """A purchase that may be refunded by its name.
+
+    Attributes:
+      of: its amount, 0 = refunds are of the whole. back: refunded so far (of a whole: 1).
+      counted: what it added to the counter. lowered: what was taken off again.
+      places: (window as text, firings of that window when it counted).
+    """
+
+    time_ms: int
+    event_id: str
+    of: int
+    back: int
+    counted: int
+    lowered: int
+    places: list[tuple[str, int]]
+
+
+class Back(msgspec.Struct, array_like=True):
+    """A refund that came before its purchase; amount None = of the whole."""
+
+    event_id: str
+    time_ms: int
+    amount: int | None
+
+
+class RefundEntry(msgspec.Struct, array_like=True, tag="b"):
+    """What can be taken back: proposals in the order in which they were made, purchases and early refunds by name."""
+
+    series: int
+    made: list[Made]
+    bought: dict[str | int, list[Bought]]
+    early: dict[str | int, list[Back]]
+
+
+Entry = WindowedEntry | SlidingEntry | RunsEntry | OpenedEntry | PendingEntry | SilenceEntry | RefundEntry
 
 
 class _Cell(msgspec.Struct, array_like=True):
@@ -59,6 +190,8 @@ class _Cell(msgspec.Struct, array_like=True):
     known: list[tuple[str, int, int]]
     profile: dict[str, Any]
     entries: dict[str, msgspec.Raw]
+    due_ms: int | None
+    waiting: list[Event]
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -74,9 +207,12 @@ class UserState:
       floor_ms: an event at or before this may be one whose id was dropped; None = none was, so nothing is too old.
       known: event id -> (time in ms, digest), in order of arrival.
       profile: the user's attributes without nulls; empty = no profile.
+      entries: what campaigns remember, by campaign id, or "<campaign>:<what>" for a second thing.
+      due_ms: when the next absence falls due; None = none waits.
+      waiting: events that wait for their time, where events are decided in the order of time; in total order.
     """
 
-    __slots__ = ("newest_ms", "floor_ms", "known", "profile", "entries")
+    __slots__ = ("newest_ms", "floor_ms", "known", "profile", "entries", "due_ms", "waiting")
 
     def __init__(self) -> None:
         self.newest_ms = -1
@@ -84,14 +220,16 @@ class UserState:
         self.known: dict[str, tuple[int, int]] = {}
         self.profile: dict[str, Any] = {}
         self.entries: dict[str, Entry | msgspec.Raw] = {}
+        self.due_ms: int | None = None
+        self.waiting: list[Event] = []
 
-    def entry(self, campaign: str, series: int) -> Entry | None:
-        """The campaign's entry; None if there is none, or only one of an earlier meaning of its trigger."""
-        found = self.entries.get(campaign)
+    def entry(self, name: str, series: int) -> Entry | None:
+        """The entry of a name; None if there is none, or only one of an earlier meaning of its campaign's trigger."""
+        found = self.entries.get(name)
         if found is None:
             return None
         if type(found) is msgspec.Raw:
-            found = self.entries[campaign] = _decode_entry(found)
+            found = self.entries[name] = _decode_entry(found)
         return found if found.series == series else None  # type: ignore[union-attr,return-value]
 
     def remember(self, event_id: str, time_ms: int, digest: int, horizon_ms: int) -> None:
@@ -116,7 +254,18 @@ class UserState:
     def encoded(self) -> bytes:
         """The cell's bytes."""
         known = [(event_id, *seen) for event_id, seen in self.known.items()]
-        return _encode((CELL_VERSION, self.newest_ms, self.floor_ms, known, self.profile, self.entries))
+        return _encode(
+            (
+                CELL_VERSION,
+                self.newest_ms,
+                self.floor_ms,
+                known,
+                self.profile,
+                self.entries,
+                self.due_ms,
+                self.waiting,
+            )
+        )
 
 
 def decode_state(cell: bytes | None) -> UserState:
@@ -129,4 +278,5 @@ def decode_state(cell: bytes | None) -> UserState:
         state.newest_ms, state.floor_ms = read.newest_ms, read.floor_ms
         state.known = {event_id: (time_ms, digest) for event_id, time_ms, digest in read.known}
         state.profile, state.entries = read.profile, dict(read.entries)
+        state.due_ms, state.waiting = read.due_ms, read.waiting
     return state

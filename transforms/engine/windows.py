@@ -20,11 +20,12 @@ WindowStart = Callable[[int], int]
 """From an event time to the start of its window, both in ms since the epoch, UTC."""
 
 
-def window_start(period: str, zone: str) -> WindowStart:
+def window_start(period: str, zone: str, span_ms: int = 0, origin_ms: int = 0) -> WindowStart:
     """The function that finds the window of an instant.
 
     Args:
-      period: "lifetime" (always 0), "hour", "day", "week" (ISO, from Monday) or "month".
+      period: "lifetime" (always 0), "hour", "day", "week" (ISO, from Monday), "month", or "span": tumbling windows of
+        span_ms that count from origin_ms, backwards too.
       zone: IANA name.
 
     Raises:
@@ -32,6 +33,8 @@ def window_start(period: str, zone: str) -> WindowStart:
     """
     if period == "lifetime":
         return lambda time_ms: 0
+    if period == "span":
+        return lambda time_ms: time_ms - (time_ms - origin_ms) % span_ms
     find = _START_OF_PERIOD[period]
     if zone == "UTC" and period in ("hour", "day"):
         length = HOUR_MS if period == "hour" else DAY_MS
@@ -39,10 +42,12 @@ def window_start(period: str, zone: str) -> WindowStart:
     return _cached(find, ZoneInfo(zone))
 
 
-def window_end(period: str, zone: str, start_ms: int) -> int | None:
-    """The first instant after the day, week or month that begins at start_ms; None for "lifetime"."""
+def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int | None:
+    """The first instant after the day, week, month or span that begins at start_ms; None for "lifetime"."""
     if period == "lifetime":
         return None
+    if period == "span":
+        return start_ms + span_ms
     longest = {"day": 30 * HOUR_MS, "week": 8 * DAY_MS, "month": 33 * DAY_MS}[period]
     return window_start(period, zone)(start_ms + longest)
 

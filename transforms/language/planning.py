@@ -8,6 +8,7 @@ from decimal import Decimal
 from typing import Any, Literal, cast
 
 import msgspec
+from pydantic import BaseModel
 
 from schemas.attributes import Scalar
 from schemas.campaigns import WEEKDAYS, Audience, Campaign, HashRange, ListFile, Refunds, Tenant, Trigger
@@ -18,7 +19,6 @@ from schemas.plans import (
     AudiencePlan,
     CelAmount,
     Counter,
-    Fixed,
     Gift,
     Measure,
     Opening,
@@ -219,12 +219,17 @@ class _Planning:
     def _require_amount(self, refunds: Refunds, counter: Counter | None, grants: str, down: bool) -> None:
         if refunds.of is not None and (refunds.same is None or refunds.amount is None):
             self._context.problem(("refunds", "of"), "goes with same: and amount:")
-        if refunds.same is not None or refunds.amount is not None:
+        if refunds.same is not None:
+            return
+        gives = self._campaign.grant or tuple(grant for step in self._campaign.trigger.steps or () for grant in step.grant)
+        if grants == "whole":
+            self._context.problem(("refunds", "grants"), "whole needs same:, which names the purchase")
+        if grants == "pro-rata" and (len(gives) > 1 or gives[0].to is not None):
+            self._context.problem(("refunds",), "with several grants, or one to another user, name the purchase: same:")
+        if refunds.amount is not None:
             return
         sums = down and counter is not None and counter.measure is not None
-        gives = [gift for step in counter.steps for gift in step.gifts] if counter else []
-        gives = gives or list(self._gifts(self._campaign.grant, ("grant",)) if self._campaign.grant else ())
-        by_value = grants == "pro-rata" and not all(isinstance(gift.incentive.value, Fixed) for gift in gives)
+        by_value = grants == "pro-rata" and any(isinstance(grant.points or grant.money, BaseModel) for grant in gives)
         if sums or by_value:
             self._context.problem(("refunds",), "say how much is taken back, e.g. amount: event.amount")
 

@@ -179,8 +179,22 @@ def compile_item_value(expression: Expression) -> Callable[[Attributes, Attribut
     return _value(expression, ("e", "u", "item"))
 
 
-def equality_terms(expression: Expression) -> list[tuple[str, frozenset[Any]]]:
-    """The conjuncts `event.NAME == constant` and `event.NAME in [constants]`: (name, constants), for an index."""
+class Term(NamedTuple):
+    """A conjunct that pins an attribute to constants, for an index.
+
+    Attributes:
+      root: "event" or "user". name: of its attribute.
+      each: the attribute is an array of which one element is such a constant; else it is one itself.
+    """
+
+    root: str
+    name: str
+    each: bool
+    constants: frozenset[Any]
+
+
+def equality_terms(expression: Expression) -> list[Term]:
+    """The conjuncts `event.NAME == constant`, `event.NAME in [constants]` and `constant in event.NAME`; of user, too."""
     terms = []
     for node in _conjuncts(_parsed(expression.checked).expr):
         if kind(node) != "call_expr" or node.call_expr.function not in ("_==_", "@in"):
@@ -188,9 +202,12 @@ def equality_terms(expression: Expression) -> list[tuple[str, frozenset[Any]]]:
         left, right = node.call_expr.args
         if node.call_expr.function == "_==_" and kind(left) == "const_expr":
             left, right = right, left
-        name, constants = _event_attribute(left), _constants(right)
-        if name is not None and constants is not None:
-            terms.append((name, frozenset(constants)))
+        each = node.call_expr.function == "@in" and kind(left) == "const_expr" and kind(right) == "select_expr"
+        if each:
+            left, right = right, left
+        found, constants = _attribute(left), _constants(right)
+        if found is not None and constants:
+            terms.append(Term(*found, each, frozenset(constants)))
     return terms
 
 
@@ -412,12 +429,13 @@ def _constants(node: Any) -> list[Any] | None:
     return [constant(element) for element in node.list_expr.elements]
 
 
-def _event_attribute(node: Any) -> str | None:
+def _attribute(node: Any) -> tuple[str, str] | None:
+    """(root, name) of `event.NAME` or `user.NAME`."""
     if kind(node) != "select_expr" or node.select_expr.test_only:
         return None
     operand = node.select_expr.operand
-    named = kind(operand) == "ident_expr" and operand.ident_expr.name == "event"
-    return str(node.select_expr.field) if named else None
+    root = operand.ident_expr.name if kind(operand) == "ident_expr" else ""
+    return (root, str(node.select_expr.field)) if root in ("event", "user") else None
 
 
 def _conjuncts(node: Any) -> list[Any]:

@@ -1,0 +1,176 @@
+"""Offers: what a firing gives, to whom, under which ids, charged to which accounts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from schemas.plans import Gift, GroupPlan, Plan, PlanCharge
+from schemas.proposals import Charge, GrantRequest, Lock, Offer
+from transforms.engine.counters import Firing
+from transforms.engine.ids import GrantIds, event_generation, window_generation
+from transforms.engine.incentives import incentive_amount
+from transforms.engine.windows import window_start
+from transforms.language.translate import compile_value
+
+Attributes = Mapping[str, Any]
+Given = list[tuple[str, int]]
+"""(recipient, amount) by gift."""
+
+
+class Cause(NamedTuple):
+    """The event that a firing belongs to: where an id needs it."""
+
+    event_id: str
+    time_ms: int
+
+
+class OfferMaker:
+    """Makes the offers of one campaign.
+
+    Args:
+      group: of which it is an offer, if any: names the lock.
+    """
+
+    def __init__(self, plan: Plan, tenant: str, group: GroupPlan | None) -> None:
+        steps = [step.gifts for step in plan.counter.steps] if plan.counter else [plan.gifts]
+        self._plan = plan
+        self._steps = [[_GiftMaker(gift, plan) for gift in gifts] for gifts in steps]
+        self._ids = GrantIds(tenant, plan.campaign, plan.series)
+        self._per_value = plan.opening is not None and plan.opening.once_per_value
+        self._lock = _lock_of(group)
+
+    def given(self, step: int, event: Attributes, user: Attributes, subject: str) -> Given | None:
+        """Who gets how much; None where it is nothing: a part is missing or worth nothing, or a user would get two."""
+        gifts = self._steps[step]
+        found: Given = []
+        for gift in gifts:
+            recipient = subject if gift.recipient is None else gift.recipient(event, user)
+            amount = gift.amount(event, user)
+            if recipient is None or not amount:
+                return None
+            found.append((recipient, amount))
+        if len(found) > 1 and len({recipient for recipient, _ in found}) < len(found):
+            return None
+        return found
+
+    def offer(self, firing: Firing, given: Given, cause: Cause, made_ms: int) -> tuple[Offer, str]:
+        """The offer of a firing, and the generation of its grants' records.
+
+        Args:
+          cause: the event that fired it. made_ms: when the grant is made, which limits, slices and expiry go by.
+        """
+        plan, gifts = self._plan, self._steps[firing.step]
+        generation = self._generation(firing, cause)
+        lock = self._lock(made_ms) if self._lock is not None else None
+        grants = []
+        for role, (recipient, amount) in enumerate(given):
+            gift = gifts[role]
+            grants.append(
+                GrantRequest(
+                    self._grant_id(recipient, firing, cause, role),
+                    generation,
+                    plan.campaign,
+                    plan.version,
+                    recipient,
+                    amount,
+                    gift.unit,
+                    gift.charges(made_ms),
+                    gift.kind,
+                    gift.details,
+                    gift.expires(made_ms + (plan.hold_ms or 0)) if gift.expires is not None else None,
+                    lock,
+                )
+            )
+        return Offer(tuple(grants)), generation
+
+    def _grant_id(self, recipient: str, firing: Firing, cause: Cause, role: int) -> bytes:
+        step, n, start_ms, opening = firing
+        if start_ms is not None:
+            return self._ids.of_window(recipient, start_ms, step, n, role)
+        if opening is None:
+            return self._ids.of_event(recipient, cause.event_id, step, n, role)
+        if self._per_value and opening.value is not None:
+            return self._ids.of_value(recipient, opening.value, step, n, role)
+        return self._ids.of_opening(recipient, opening.event_id, step, n, role)
+
+    def _generation(self, firing: Firing, cause: Cause) -> str:
+        if firing.start_ms is not None:
+            return window_generation(firing.start_ms)
+        if firing.opening is None:
+            return event_generation(cause.time_ms)
+        return window_generation(0) if self._per_value else event_generation(firing.opening.time_ms)
+
+
+class _GiftMaker:
+    __slots__ = ("recipient", "amount", "unit", "kind", "details", "expires", "charges")
+
+    def __init__(self, gift: Gift, plan: Plan) -> None:
+        incentive = gift.incentive
+        self.recipient = None if gift.to is None else user_named(compile_value(gift.to))
+        self.amount = incentive_amount(incentive)
+        self.unit, self.kind, self.details = incentive.unit, incentive.kind, incentive.details
+        self.expires = _expiry(incentive.expires_after_ms, incentive.expires_at_ms)
+        self.charges = _charges_at(gift.charges)
+
+
+def user_named(value: Callable[[Attributes, Attributes], Any]) -> Callable[[Attributes, Attributes], str | None]:
+    """An id is text; a number is its decimal text, as in the envelope. What is longer than an id may be names nobody."""
+
+    def named(event: Attributes, user: Attributes) -> str | None:
+        found = value(event, user)
+        text = str(found) if type(found) is int else found
+        return text if text and len(text.encode(errors="replace")) <= 128 else None
+
+    return named
+
+
+def _expiry(after_ms: int | None, at_ms: int | None) -> Callable[[int], int] | None:
+    if after_ms is not None:
+        return lambda made_ms: made_ms + after_ms
+    return None if at_ms is None else lambda made_ms: at_ms
+
+
+def _lock_of(group: GroupPlan | None) -> Callable[[int], Lock] | None:
+    if group is None or group.locks is None:
+        return None
+    name, find = group.group, window_start("lifetime" if group.locks == "ever" else group.locks, group.zone)
+    return lambda time_ms: Lock(name, find(time_ms))
+
+
+def _charges_at(charges: Sequence[PlanCharge]) -> Callable[[int], tuple[Charge, ...]]:
+    """The accounts of a grant at an event time. Grants of the same slices share one tuple: the ledger groups by it."""
+    finders: list[Callable[[int], int]] = []
+    for charge in charges:
+        finders += [window_start(period.removeprefix("user/"), charge.zone) for period in _timed(charge)]
+    if not finders:
+        always = _built(charges, [])
+        return lambda time_ms: always
+    built: dict[tuple[int, ...], tuple[Charge, ...]] = {}
+
+    def at(time_ms: int) -> tuple[Charge, ...]:
+        starts = tuple([find(time_ms) for find in finders])
+        found = built.get(starts)
+        if found is None:
+            if len(built) >= 1_000:
+                built.clear()
+            found = built[starts] = _built(charges, list(starts))
+        return found
+
+    return at
+
+
+_ALWAYS = ("user", "user/cooldown")
+
+
+def _timed(charge: PlanCharge) -> list[str]:
+    return [period for period in charge.periods if period not in _ALWAYS]
+
+
+def _built(charges: Sequence[PlanCharge], starts: list[int]) -> tuple[Charge, ...]:
+    result = []
+    for charge in charges:
+        slices = [(period, 0) for period in charge.periods if period in _ALWAYS]
+        slices += [(period, starts.pop(0)) for period in _timed(charge)]
+        result.append(Charge(charge.account, tuple(slices), charge.cost))
+    return tuple(result)
