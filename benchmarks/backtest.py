@@ -99,7 +99,7 @@ def _write(path: Path, events: int) -> None:
         for i in range(events):
             event = {
                 "event_id": f"e{i:08d}",
-                "event_type": draw.choice(["purchase", "purchase", "login", "visit"]),
+                "event_type": draw.choice(["purchase", "login", "visit"]),
                 "user_id": f"user-{int(USERS * draw.random() ** 2)}",
                 "event_time": START_MS + i * 5_000,
                 "amount": draw.randrange(10_000),
