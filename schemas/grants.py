@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -19,16 +19,15 @@ class Settled(NamedTuple):
 
 def rfc3339(time_ms: int) -> str:
     """`2017-01-01T11:53:26Z`; milliseconds only where there are any."""
-    day, in_day = divmod(time_ms, 86_400_000)
-    seconds, ms = divmod(in_day, 1000)
-    minutes, second = divmod(seconds, 60)
-    fraction = f".{ms:03d}" if ms else ""
-    return f"{_day_text(day)}T{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}{fraction}Z"
+    minute, in_minute = divmod(time_ms, 60_000)
+    second, ms = divmod(in_minute, 1000)
+    return f"{_minute_text(minute)}{second:02d}.{ms:03d}Z" if ms else f"{_minute_text(minute)}{second:02d}Z"
 
 
 @lru_cache(maxsize=4_096)
-def _day_text(day: int) -> str:
-    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+def _minute_text(minute: int) -> str:
+    """A minute since the epoch, up to its seconds."""
+    return (datetime(1970, 1, 1) + timedelta(minutes=minute)).isoformat()[:17]
 
 
 def grant_records(settled: Settled) -> list[dict[str, Any]]:

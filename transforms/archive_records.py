@@ -18,10 +18,9 @@ from apache_beam.transforms.window import GlobalWindows
 
 from schemas.codec import ContainerWriter
 from schemas.grants import Settled, denial_records, grant_records
-from schemas.results import Outcome
 from transforms.tally import Tally
 
-_to_json = msgspec.json.Encoder().encode
+_to_lines = msgspec.json.Encoder().encode_lines
 
 
 class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
@@ -53,16 +52,12 @@ class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
         if self._files is None:
             folder = Path(self._folder)
             self._files = RecordFiles(folder, "grants", "grant"), RecordFiles(folder, "denials", "denial")
-        grants, denials = self._files
-        for settled in batch:
-            if settled.decision.outcome is Outcome.GRANTED:
-                records = grant_records(settled)
-                grants.write(records)
-                self._tally.grant(records)
-            else:
-                records = denial_records(settled)
-                denials.write(records)
-                self._tally.deny(records)
+        made = [record for settled in batch for record in grant_records(settled)]
+        denied = [record for settled in batch for record in denial_records(settled)]
+        for files, records in zip(self._files, (made, denied), strict=True):
+            files.write(records)
+        self._tally.grant(made)
+        self._tally.deny(denied)
         yield from ()
 
     def finish_bundle(self) -> Iterator[Any]:
@@ -82,9 +77,8 @@ class RecordFiles:
 
     def write(self, records: list[dict[str, Any]]) -> None:
         """Append records."""
-        for record in records:
-            self._lines.write(_to_json(record) + b"\n")
-            self._container.write(record)
+        self._lines.write(_to_lines(records))
+        self._container.write(records)
 
     def close(self) -> None:
         """Finish both files and give them their names."""

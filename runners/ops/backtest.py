@@ -97,7 +97,10 @@ def _input(request: BacktestRequest) -> BacktestInput:
 @contextmanager
 def _throwaway_server() -> Iterator[str]:
     """A real server of its own: a backtest moves nobody's budget."""
-    with tempfile.TemporaryDirectory(prefix="incentives-backtest-") as folder, embedded.start(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="incentives-backtest-") as folder,
+        embedded.start(Path(folder), durable=False) as server,
+    ):
         yield server.url
 
 
