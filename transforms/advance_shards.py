@@ -22,6 +22,7 @@ from schemas.proposals import Proposal
 from transforms.engine import Profile, Timeline, UserState, Verdict, advance
 from transforms.metrics import Count, count
 from transforms.progress import Progress
+from transforms.rare_collections import collect_rarely
 
 SHARDS = 128
 SLICE_MS = 7 * DAY_MS
@@ -96,6 +97,7 @@ class _AdvanceShardFn(beam.DoFn):  # type: ignore[misc]
         self._timeline: Timeline | None = None
 
     def setup(self) -> None:
+        collect_rarely()
         self._timeline = Timeline([decode_plan_set(raw) for raw in self._plan_sets])
 
     def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:

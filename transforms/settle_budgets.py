@@ -21,6 +21,7 @@ from transforms.advance_shards import decode_run, run_slice
 from transforms.budget.ports import BATCH_MAX, Ledger, LedgerInTurn
 from transforms.metrics import Count, count
 from transforms.progress import Progress
+from transforms.rare_collections import collect_rarely
 
 BATCH = 100
 """Proposals a call: a server is blocked about a millisecond by it (docs/benchmarks.md)."""
@@ -97,6 +98,9 @@ class _SettleBundleFn(beam.DoFn):  # type: ignore[misc]
 class _SettleRunsFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, ledger: LedgerInTurnAddress, progress: Progress) -> None:
         self._address, self._progress = ledger, progress
+
+    def setup(self) -> None:
+        collect_rarely()
 
     def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[list[Settled]]:
         tenant, runs = element
