@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from schemas.proposals import Decision, Proposal
 from schemas.results import Outcome
 
 
-class Settled(NamedTuple):
+class Settled(msgspec.Struct, frozen=True, gc=False):
     """A proposal and the ledger's answer to it."""
 
     proposal: Proposal
@@ -32,19 +34,20 @@ def _minute_text(minute: int) -> str:
 
 def grant_records(settled: Settled) -> list[dict[str, Any]]:
     """The records of schemas/avro/grant.avsc for an approved proposal, one per grant made; [] for a denied one."""
-    proposal, decision = settled
+    proposal, decision = settled.proposal, settled.decision
     if decision.outcome is not Outcome.GRANTED or decision.offer is None:
         return []
-    key = proposal.key
+    key, tenant = proposal.key, proposal.tenant
+    event_id, event_time = key.event_id, rfc3339(key.time_ms)
     return [
         {
             "grant_id": grant.grant_id.hex(),
-            "tenant": proposal.tenant,
+            "tenant": tenant,
             "campaign_id": grant.campaign,
             "campaign_version": grant.version,
             "user_id": grant.recipient,
-            "event_id": key.event_id,
-            "event_time": rfc3339(key.time_ms),
+            "event_id": event_id,
+            "event_time": event_time,
             "amount": amount,
             "asked": grant.amount,
             "unit": grant.unit,
@@ -59,7 +62,7 @@ def denial_records(settled: Settled) -> list[dict[str, Any]]:
 
     A denied list of offers is one denial, told by its last offer's first grant.
     """
-    proposal, decision = settled
+    proposal, decision = settled.proposal, settled.decision
     if decision.outcome is not Outcome.DENIED or decision.reason is None:
         return []
     key, grant = proposal.key, proposal.offers[-1].grants[0]

@@ -18,6 +18,7 @@ from apache_beam.transforms.window import GlobalWindows
 
 from schemas.codec import ContainerWriter
 from schemas.grants import Settled, denial_records, grant_records
+from schemas.results import Outcome
 from transforms.tally import Tally
 
 _to_lines = msgspec.json.Encoder().encode_lines
@@ -52,8 +53,13 @@ class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
         if self._files is None:
             folder = Path(self._folder)
             self._files = RecordFiles(folder, "grants", "grant"), RecordFiles(folder, "denials", "denial")
-        made = [record for settled in batch for record in grant_records(settled)]
-        denied = [record for settled in batch for record in denial_records(settled)]
+        made: list[dict[str, Any]] = []
+        denied: list[dict[str, Any]] = []
+        for settled in batch:
+            if settled.decision.outcome is Outcome.GRANTED:
+                made += grant_records(settled)
+            else:
+                denied += denial_records(settled)
         for files, records in zip(self._files, (made, denied), strict=True):
             files.write(records)
         self._tally.grant(made)

@@ -118,11 +118,20 @@ def settle(decide: Callable[[list[Proposal]], list[Decision]], proposals: list[P
 
 def counted(batch: list[Settled]) -> list[Settled]:
     """Tell the metrics what the ledger said; to be called on the bundle's own thread."""
-    fresh = [settled.decision for settled in batch if not settled.decision.repeated]
-    count(Count.GRANTS_EMITTED, sum(len(decision.amounts) for decision in fresh))
-    count(Count.DENIALS_EMITTED, sum(decision.outcome is Outcome.DENIED for decision in fresh))
-    count(Count.PROPOSALS_REPEATED, len(batch) - len(fresh))
-    count(Count.PROPOSALS_CONFLICTING, sum(settled.decision.conflicting for settled in batch))
+    granted = denied = repeated = conflicting = 0
+    for settled in batch:
+        decision = settled.decision
+        if decision.repeated:
+            repeated += 1
+            conflicting += decision.conflicting
+        elif decision.outcome is Outcome.DENIED:
+            denied += 1
+        else:
+            granted += len(decision.amounts)
+    count(Count.GRANTS_EMITTED, granted)
+    count(Count.DENIALS_EMITTED, denied)
+    count(Count.PROPOSALS_REPEATED, repeated)
+    count(Count.PROPOSALS_CONFLICTING, conflicting)
     return batch
 
 

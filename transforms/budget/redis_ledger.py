@@ -236,12 +236,18 @@ def _wire(charge: Charge) -> list[object]:
 
 
 def _decisions(proposals: Sequence[Proposal], answers: list[Any], entry: str) -> list[Decision]:
-    return [
-        Decision(Outcome.GRANTED, 0, (proposal.offers[0].grants[0].amount,), entry=entry, unpublished=True)
-        if answer == 1
-        else _decision(answer)
-        for proposal, answer in zip(proposals, answers, strict=True)
-    ]
+    whole: dict[int, Decision] = {}
+    decisions = []
+    for proposal, answer in zip(proposals, answers, strict=True):
+        if answer != 1:
+            decisions.append(_decision(answer))
+            continue
+        amount = proposal.offers[0].grants[0].amount
+        decision = whole.get(amount)
+        if decision is None:
+            decision = whole[amount] = Decision(Outcome.GRANTED, 0, (amount,), entry=entry, unpublished=True)
+        decisions.append(decision)
+    return decisions
 
 
 def _decision(answer: list[Any]) -> Decision:
