@@ -40,7 +40,7 @@ from transforms.tally import CampaignTally, decode_tally
 RECORDS = {"grants": "grant", "denials": "denial", "reversals": "reversal"}
 """Written also where there are none of them."""
 
-PART_BYTES = 8 << 20
+PART_BYTES = 16 << 20
 
 SHARED_BYTES = 64 << 20
 """From so many bytes of JSON lines on, a process a core shares in reading and advancing; their start takes seconds."""
