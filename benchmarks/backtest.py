@@ -1,6 +1,7 @@
 """Events per second of a backtest: ten campaigns of mixed kinds, about one proposal an event, real server included.
 
-Start-up (building the graph, starting the server) is measured apart, by a backtest of one event, and taken off.
+Start-up (building the graph, starting server and workers) is measured apart and taken off: by a backtest of a file of
+the same size, so that it is run by as many processes, with one event between lines of blanks.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from runners.ops.backtest import BacktestRequest, run_backtest
 from schemas.plans import PlanSet
 from transforms.language import load_folder
 
-EVENTS = 100_000
+EVENTS = 600_000
+"""Enough for a process a core."""
+
 USERS = 20_000
 RUNS = 3
+TYPES = ["purchase"] * 4 + ["login"] * 4 + ["visit"] * 5
 START_MS = 1_735_689_600_000
 CAMPAIGNS = """
 schema: events
@@ -80,8 +84,9 @@ def main() -> None:
         (root / "campaigns").mkdir()
         (root / "campaigns" / "all.yaml").write_text(CAMPAIGNS)
         plan_set = load_folder(root / "campaigns")
-        _write(root / "one.jsonl", 1)
         _write(root / "many.jsonl", EVENTS)
+        _write(root / "one.jsonl", 1)
+        _fill(root / "one.jsonl", (root / "many.jsonl").stat().st_size)
         start_up = statistics.median(_seconds(root, plan_set, "one")[0] for _ in range(RUNS))
         runs = [_seconds(root, plan_set, "many") for _ in range(RUNS)]
         taken, proposals = statistics.median(run[0] for run in runs), runs[0][1]
@@ -99,7 +104,7 @@ def _write(path: Path, events: int) -> None:
         for i in range(events):
             event = {
                 "event_id": f"e{i:08d}",
-                "event_type": draw.choice(["purchase", "purchase", "login", "visit"]),
+                "event_type": draw.choice(TYPES),
                 "user_id": f"user-{int(USERS * draw.random() ** 2)}",
                 "event_time": START_MS + i * 5_000,
                 "amount": draw.randrange(10_000),
@@ -107,6 +112,14 @@ def _write(path: Path, events: int) -> None:
                 "category": draw.choice(["toys", "books", "food", "games"]),
             }
             out.write(json.dumps(event) + "\n")
+
+
+def _fill(path: Path, size: int) -> None:
+    """Lengthen a file by lines of blanks."""
+    blanks = b" " * ((1 << 20) - 1) + b"\n"
+    with open(path, "ab") as out:
+        while out.tell() < size:
+            out.write(blanks)
 
 
 def _seconds(root: Path, plan_set: PlanSet, name: str) -> tuple[float, int]:

@@ -17,7 +17,7 @@ from transforms.dead_letter import ArchiveDeadLetters, DeadLetterLimit
 from transforms.event_files import FilePart
 from transforms.progress import Progress
 from transforms.read_shards import ReadShards
-from transforms.settle_budgets import LedgerAddress, SettleRuns
+from transforms.settle_budgets import LedgerInTurnAddress, SettleRuns
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class BacktestOutput:
 def build_backtest(
     pipeline: beam.Pipeline,
     given: BacktestInput,
-    ledger: LedgerAddress,
+    ledger: LedgerInTurnAddress,
     folder: str,
     scratch: str,
     limit: DeadLetterLimit,

@@ -73,7 +73,8 @@ class EmbeddedServer:
 
     Guarantees: at most one server writes to the directory; none outlives its owner, not even after kill -9 (Linux:
     parent-death signal; elsewhere: a watchdog process at the end of a pipe).
-    Does not guarantee: the last second of writes after a power cut (append-only file, fsync every second).
+    Does not guarantee: the last second of writes after a power cut (append-only file, fsync every second); any write
+    after its end where it was started as not durable.
     """
 
     def __init__(self, directory: Path, url: str, pid: int, keeper: _Keeper | None) -> None:
@@ -101,12 +102,15 @@ class EmbeddedServer:
             self._keeper.stop()
 
 
-def start(directory: Path, *, watchdog: bool = not sys.platform.startswith("linux")) -> EmbeddedServer:
+def start(
+    directory: Path, *, watchdog: bool = not sys.platform.startswith("linux"), durable: bool = True
+) -> EmbeddedServer:
     """Start the server of `directory`, or attach to the one that another process runs there.
 
     Args:
       directory: made if it is missing (mode 0700); everything the server keeps is in it.
       watchdog: tie the server to this process by a pipe instead of Linux's parent-death signal.
+      durable: False for data that ends with the server: no append-only file, which is a third of a decision's cost.
 
     Raises:
       EmbeddedServerError: the directory cannot be used, or the server did not answer in time.
@@ -117,7 +121,7 @@ def start(directory: Path, *, watchdog: bool = not sys.platform.startswith("linu
         deadline_s = time.monotonic() + START_BOUND_S
         while time.monotonic() < deadline_s:
             if _take_lock(lock_fd):
-                return _start_server(directory, lock_fd, watchdog)
+                return _start_server(directory, lock_fd, watchdog, durable)
             try:
                 if (attached := _attach(directory)) is not None:
                     return attached
@@ -160,10 +164,10 @@ def _attach(directory: Path) -> EmbeddedServer | None:
     return EmbeddedServer(directory, address.url, pid, keeper=None)
 
 
-def _start_server(directory: Path, lock_fd: int, watchdog: bool) -> EmbeddedServer:
+def _start_server(directory: Path, lock_fd: int, watchdog: bool, durable: bool) -> EmbeddedServer:
     try:
         address = _choose_address(directory)
-        _write_private(directory / "server.conf", _config(directory, address))
+        _write_private(directory / "server.conf", _config(directory, address, durable))
         _write_private(directory / "server.json", json.dumps(address._asdict()).encode())
         keeper = _Keeper(directory, lock_fd, watchdog)
     except OSError as error:
@@ -292,13 +296,13 @@ def _free_port(preferred: int) -> int:
         return int(probe.getsockname()[1])
 
 
-def _config(directory: Path, address: _Address) -> bytes:
+def _config(directory: Path, address: _Address, durable: bool) -> bytes:
     lines = [
         b"bind 127.0.0.1",
         b"port %d" % address.port,
         b"requirepass " + _quoted(address.password),
         b"dir " + _quoted(directory),
-        b"appendonly yes",
+        b"appendonly " + (b"yes" if durable else b"no"),
         b"appendfsync everysec",
         b'save ""',
         b"maxmemory-policy noeviction",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -115,15 +115,17 @@ def decode_message(
 
 
 class ContainerWriter:
-    """A container file of one of our schemas, written record by record, deflated."""
+    """A container file of one of our schemas, deflated."""
 
     def __init__(self, path: Path, schema: str) -> None:
         self._out: IO[bytes] = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
         self._writer = Writer(self._out, own_schema(schema), codec="deflate", compression_level=1)
 
-    def write(self, record: Mapping[str, Any]) -> None:
-        """Append a record."""
-        self._writer.write(record)
+    def write(self, records: Iterable[Mapping[str, Any]]) -> None:
+        """Append records."""
+        write = self._writer.write
+        for record in records:
+            write(record)
 
     def close(self) -> None:
         """Finish the last block and close the file."""

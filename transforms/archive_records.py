@@ -21,13 +21,14 @@ from schemas.grants import Settled, denial_records, grant_records
 from schemas.results import Outcome
 from transforms.tally import Tally
 
-_to_json = msgspec.json.Encoder().encode
+_to_lines = msgspec.json.Encoder().encode_lines
 
 
 class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
-    """Write grants.jsonl, grants.avro, denials.jsonl and denials.avro; gives one encoded Tally a bundle.
+    """Write grants.jsonl, grants.avro, denials.jsonl and denials.avro; gives one encoded Tally.
 
-    Meant for one settler: a second bundle writing to the same folder would replace the first one's files.
+    Meant for one settler: a second bundle with anything in it would replace the first one's files. An empty bundle
+    (a runner of several workers makes one for each) writes nothing.
     """
 
     def __init__(self, folder: str) -> None:
@@ -41,33 +42,35 @@ class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
 class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._grants: RecordFiles | None = None
-        self._denials: RecordFiles | None = None
+        self._files: tuple[RecordFiles, RecordFiles] | None = None
         self._tally = Tally()
 
     def start_bundle(self) -> None:
-        self._grants = RecordFiles(Path(self._folder), "grants", "grant")
-        self._denials = RecordFiles(Path(self._folder), "denials", "denial")
+        self._files = None
         self._tally = Tally()
 
     def process(self, batch: list[Settled]) -> Iterator[bytes]:
-        assert self._grants is not None and self._denials is not None
+        if self._files is None:
+            folder = Path(self._folder)
+            self._files = RecordFiles(folder, "grants", "grant"), RecordFiles(folder, "denials", "denial")
+        made: list[dict[str, Any]] = []
+        denied: list[dict[str, Any]] = []
         for settled in batch:
             if settled.decision.outcome is Outcome.GRANTED:
-                records = grant_records(settled)
-                self._grants.write(records)
-                self._tally.grant(records)
+                made += grant_records(settled)
             else:
-                records = denial_records(settled)
-                self._denials.write(records)
-                self._tally.deny(records)
+                denied += denial_records(settled)
+        for files, records in zip(self._files, (made, denied), strict=True):
+            files.write(records)
+        self._tally.grant(made)
+        self._tally.deny(denied)
         yield from ()
 
     def finish_bundle(self) -> Iterator[Any]:
-        assert self._grants is not None and self._denials is not None
-        self._grants.close()
-        self._denials.close()
-        yield GlobalWindows.windowed_value(self._tally.encoded())
+        if self._files is not None:
+            for files in self._files:
+                files.close()
+            yield GlobalWindows.windowed_value(self._tally.encoded())
 
 
 class RecordFiles:
@@ -80,9 +83,8 @@ class RecordFiles:
 
     def write(self, records: list[dict[str, Any]]) -> None:
         """Append records."""
-        for record in records:
-            self._lines.write(_to_json(record) + b"\n")
-            self._container.write(record)
+        self._lines.write(_to_lines(records))
+        self._container.write(records)
 
     def close(self) -> None:
         """Finish both files and give them their names."""

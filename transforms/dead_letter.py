@@ -39,10 +39,11 @@ class DeadLetterWatch:
         self._limit = limit
         self._seen = self._refused = self._in_a_row = 0
 
-    def accepted(self) -> None:
-        """An input became an event."""
-        self._seen += 1
-        self._in_a_row = 0
+    def accepted(self, inputs: int = 1) -> None:
+        """So many inputs became events."""
+        self._seen += inputs
+        if inputs:
+            self._in_a_row = 0
 
     def refused(self, letter: DeadLetter) -> None:
         """An input became a dead letter.
@@ -148,7 +149,7 @@ def write_dead_letters(letters: list[DeadLetter], lines: IO[bytes], container: C
     """Append letters as JSON lines and as Avro records."""
     for letter in letters:
         lines.write(dead_letter_json(letter) + b"\n")
-        container.write(letter.record())
+    container.write(letter.record() for letter in letters)
 
 
 def dead_letter_json(letter: DeadLetter) -> bytes:

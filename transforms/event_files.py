@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import gzip
+import math
 import os
 from collections.abc import Iterator, Sequence
 from datetime import date, datetime
@@ -150,10 +151,10 @@ def _lines(part: FilePart, parser: EventParser) -> Iterator[Event | DeadLetter]:
             if part.start:
                 file.seek(part.start - 1)
                 place += len(file.readline()) - 1
-            number = 0
+            number, end = 0, part.end if part.format == "jsonl" else math.inf
             parse = parser.from_json
             for line in file:
-                if part.format == "jsonl" and place >= part.end:
+                if place >= end:
                     return
                 number += 1
                 at, place = place, place + len(line)

@@ -9,7 +9,7 @@ import sys
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import msgspec
 
@@ -28,7 +28,12 @@ from schemas.events import (
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _to_msgpack = msgspec.msgpack.Encoder().encode
+_NULL = b"\xc0"
+"""msgpack's nil; no UTF-8 text has this byte."""
+
 _SHOWN = 80
+_SHORT = ID_BYTES_MAX // 4
+"""Texts of so many characters fit in any case."""
 
 
 class EventParser:
@@ -41,8 +46,8 @@ class EventParser:
         declared = {name: _python_type(of) for name, of in schema.event.fields}
         self._times = _timestamp_paths(schema.event)
         self._event_type = _optional("Attributes", declared)
-        whole = {**declared, **dict.fromkeys(self._names, Any)}
-        self._decode = msgspec.json.Decoder(_optional("Line", whole)).decode
+        self._dropped = tuple(name for name in self._names if name not in self._fields)
+        self._decode = msgspec.json.Decoder(_line_type(self._names, declared)).decode
         self._user_type = _optional("User", {name: _python_type(of) for name, of in schema.user.fields})
         self._user_times = _timestamp_paths(schema.user)
         self._time_cache: dict[str, int] = {}
@@ -58,10 +63,10 @@ class EventParser:
         try:
             record = self._decode(line)
         except msgspec.ValidationError:
-            return self.from_record(self._plain(line))
+            return self.from_record(_plain(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            raise InvalidEventError(DeadLetterReason.UNDECODABLE, f"no JSON object: {error}") from None
-        return self._event(record, record)
+            raise _no_json(error) from None
+        return self._checked(record)
 
     def from_record(self, record: Mapping[str, Any]) -> Event:
         """An event from a decoded record (Avro, Parquet); raises as `from_json`."""
@@ -76,7 +81,7 @@ class EventParser:
 
     def user_profile(self, record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """(user id, attributes) from a record of a users' file; raises as `from_json`."""
-        user_id = _identifier(record, self._names[2])
+        user_id = _identifier(record.get(self._names[2]), self._names[2])
         given = {name: record[name] for name, _ in self._schema.user.fields if record.get(name) is not None}
         for path in self._user_times:
             _times_to_ms(given, path)
@@ -85,29 +90,43 @@ class EventParser:
         except msgspec.ValidationError as error:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"user {user_id!r}: {error}") from None
 
-    def _plain(self, line: bytes) -> Mapping[str, Any]:
-        """A line that is JSON but not of the declared types: decoded again to say which value is wrong."""
-        record = msgspec.json.decode(line)
-        if not isinstance(record, dict):
-            raise InvalidEventError(DeadLetterReason.UNDECODABLE, "no JSON object: a record is {...}")
-        return record
-
-    def _event(self, record: Mapping[str, Any], attributes: Mapping[str, Any]) -> Event:
+    def _checked(self, record: dict[str, Any]) -> Event:
+        """From a line of the declared types: only what a type cannot say is left to check."""
         id_name, type_name, user_name, time_name = self._names
-        event_id, user_id = _identifier(record, id_name), _identifier(record, user_name)
-        event_type = _identifier(record, type_name)
-        time = record.get(time_name)
+        event_id, event_type, user_id, time = record[id_name], record[type_name], record[user_name], record[time_name]
+        for name in self._dropped:
+            del record[name]
+        if type(event_id) is not str or len(event_id) > _SHORT:
+            event_id = _identifier(event_id, id_name)
+        if type(user_id) is not str or len(user_id) > _SHORT:
+            user_id = _identifier(user_id, user_name)
+        if type(event_type) is not str or len(event_type) > _SHORT:
+            event_type = _identifier(event_type, type_name)
+        return self._made(event_id, event_type, user_id, time, record)
+
+    def _event(self, record: Mapping[str, Any], attributes: dict[str, Any]) -> Event:
+        id_name, type_name, user_name, time_name = self._names
+        event_id, user_id = _identifier(record.get(id_name), id_name), _identifier(record.get(user_name), user_name)
+        event_type = _identifier(record.get(type_name), type_name)
+        return self._made(event_id, event_type, user_id, record.get(time_name), attributes)
+
+    def _made(self, event_id: str, event_type: str, user_id: str, time: Any, attributes: dict[str, Any]) -> Event:
         time_ms = self._time_cache.get(time) if type(time) is str else None
         if time_ms is None:
-            time_ms = _time_ms(time, time_name)
+            time_ms = _time_ms(time, self._names[3])
             if type(time) is str:
                 self._remember(time, time_ms)
-        fields = self._fields
-        kept = _without_nulls({name: value for name, value in attributes.items() if name in fields})
-        for name in self._times:
-            if name in kept:
-                kept[name] = _timestamps(kept[name], fields[name], name)
-        return Event(time_ms, event_id, event_type, user_id, kept, zlib.crc32(_to_msgpack((event_type, time_ms, kept))))
+        kept = attributes
+        if self._times:
+            kept = _without_nulls(kept)
+            for name in self._times:
+                if name in kept:
+                    kept[name] = _timestamps(kept[name], self._fields[name], name)
+        packed = _to_msgpack((event_type, time_ms, kept))
+        if _NULL in packed:  # or a number or a length that has this byte
+            kept = _without_nulls(kept)
+            packed = _to_msgpack((event_type, time_ms, kept))
+        return Event(time_ms, event_id, event_type, user_id, kept, zlib.crc32(packed))
 
     def _remember(self, text: str, time_ms: int) -> None:
         if len(self._time_cache) >= 10_000:
@@ -133,6 +152,15 @@ def _optional(name: str, fields: dict[str, Any]) -> Any:
     return TypedDict(name, {field: of | None for field, of in fields.items()}, total=False)  # type: ignore[operator]
 
 
+def _line_type(names: tuple[str, ...], declared: dict[str, Any]) -> Any:
+    """A whole line: the envelope, which must be there, and attributes, which may."""
+    an_id = Annotated[str, msgspec.Meta(min_length=1)] | int
+    a_time = str | Annotated[int, msgspec.Meta(ge=TIME_MIN_MS, lt=TIME_MAX_MS)]
+    attributes = {name: NotRequired[of | None] for name, of in declared.items()}
+    envelope = dict(zip(names, (an_id, an_id, an_id, a_time), strict=True))
+    return TypedDict("Line", {**attributes, **envelope})  # type: ignore[operator]
+
+
 _INT64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 _FINITE = Annotated[float, msgspec.Meta(ge=-sys.float_info.max, le=sys.float_info.max)]
 _SCALARS: dict[str, Any] = {"bool": bool, "int": _INT64, "double": _FINITE, "string": str, "timestamp": int | str}
@@ -148,11 +176,25 @@ def _python_type(of: AttributeType, depth: int = 0) -> Any:
     return _optional(f"Record{depth}", {name: _python_type(field, depth + 1) for name, field in of.fields})
 
 
-def _identifier(record: Mapping[str, Any], name: str) -> str:
+def _plain(line: bytes) -> Mapping[str, Any]:
+    """A line that is not of the declared types: decoded again to say which value is wrong."""
+    try:
+        record = msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise _no_json(error) from None
+    if not isinstance(record, dict):
+        raise InvalidEventError(DeadLetterReason.UNDECODABLE, "no JSON object: a record is {...}")
+    return record
+
+
+def _no_json(error: Exception) -> InvalidEventError:
+    return InvalidEventError(DeadLetterReason.UNDECODABLE, f"no JSON object: {error}")
+
+
+def _identifier(value: Any, name: str) -> str:
     """An id: text, or an integer as its decimal text."""
-    value = record.get(name)
     text = str(value) if type(value) is int else value
-    if isinstance(text, str) and text and (len(text) <= ID_BYTES_MAX // 4 or _fits(text)):
+    if isinstance(text, str) and text and (len(text) <= _SHORT or _fits(text)):
         return text
     if value is None:
         raise InvalidEventError(DeadLetterReason.MISSING_ENVELOPE, f"{name} is missing")

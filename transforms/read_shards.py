@@ -17,6 +17,7 @@ from transforms.event_files import FilePart, read
 from transforms.event_parser import EventParser
 from transforms.metrics import Count, count
 from transforms.progress import UNIT, Progress
+from transforms.rare_collections import collect_rarely
 
 DEAD_LETTER = "dead_letter"
 _BLOB_EVENTS = 200_000
@@ -53,29 +54,33 @@ class _ReadPartFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, schema: AttributeSchema, limit: DeadLetterLimit, progress: Progress) -> None:
         self._schema, self._limit, self._progress = schema, limit, progress
 
+    def setup(self) -> None:
+        collect_rarely()
+
     def process(self, part: FilePart) -> Iterator[Any]:
         parser, watch = EventParser(self._schema), DeadLetterWatch(self._limit)
         shards: list[list[Event]] = [[] for _ in range(SHARDS)]
-        held = parsed = refused = 0
-        known_shards: dict[str, int] = {}
+        told = held = parsed = refused = 0
+        known_shards: dict[str, list[Event]] = {}
         for found in read(part, parser):
             if isinstance(found, DeadLetter):
                 refused += 1
+                watch.accepted(parsed + held - told)
+                told = parsed + held
                 watch.refused(found)
                 yield TaggedOutput(DEAD_LETTER, found)
                 continue
-            watch.accepted()
             user = found.user_id
             shard = known_shards.get(user)
             if shard is None:
-                shard = known_shards[user] = shard_of(user)
-            shards[shard].append(found)
+                shard = known_shards[user] = shards[shard_of(user)]
+            shard.append(found)
             held += 1
             if not held % UNIT:
                 self._progress.add(UNIT)
-            if held == _BLOB_EVENTS:
-                yield from _packed(shards)
-                parsed, held = parsed + held, 0
+                if held == _BLOB_EVENTS:
+                    yield from _packed(shards)
+                    parsed, held = parsed + held, 0
         yield from _packed(shards)
         count(Count.EVENTS_PARSED, parsed + held)
         count(Count.EVENTS_DEAD_LETTERED, refused)

@@ -7,7 +7,6 @@ it ends; no step that holds elements over a commit stands between the engine and
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from operator import attrgetter
 from typing import Any, Protocol
 
@@ -19,18 +18,29 @@ from schemas.grants import Settled
 from schemas.proposals import Decision, Proposal, decode_request
 from schemas.results import Outcome
 from transforms.advance_shards import decode_run, run_slice
-from transforms.budget.ports import Ledger
+from transforms.budget.ports import BATCH_MAX, Ledger, LedgerInTurn
 from transforms.metrics import Count, count
 from transforms.progress import Progress
+from transforms.rare_collections import collect_rarely
 
 BATCH = 100
 """Proposals a call: a server is blocked about a millisecond by it (docs/benchmarks.md)."""
+
+
+RUN_BATCH = BATCH_MAX
+"""Proposals a call where the settler has the server for itself: the dearer half of a call is shared by more of them."""
 
 
 class LedgerAddress(Protocol):
     """How a worker reaches a tenant's ledger: small, picklable, connects when called."""
 
     def __call__(self, tenant: str) -> Ledger: ...
+
+
+class LedgerInTurnAddress(Protocol):
+    """A `LedgerAddress` for a single settler."""
+
+    def __call__(self, tenant: str) -> LedgerInTurn: ...
 
 
 class SettleProposals(beam.PTransform):  # type: ignore[misc]
@@ -47,7 +57,7 @@ class SettleProposals(beam.PTransform):  # type: ignore[misc]
 class SettleRuns(beam.PTransform):  # type: ignore[misc]
     """From (tenant, run of proposals), all of them, to Settled in OrderKey order: one settler a tenant."""
 
-    def __init__(self, ledger: LedgerAddress, progress: Progress) -> None:
+    def __init__(self, ledger: LedgerInTurnAddress, progress: Progress) -> None:
         super().__init__()
         self._ledger, self._progress = ledger, progress
 
@@ -86,36 +96,42 @@ class _SettleBundleFn(beam.DoFn):  # type: ignore[misc]
 
 
 class _SettleRunsFn(beam.DoFn):  # type: ignore[misc]
-    def __init__(self, ledger: LedgerAddress, progress: Progress) -> None:
+    def __init__(self, ledger: LedgerInTurnAddress, progress: Progress) -> None:
         self._address, self._progress = ledger, progress
+
+    def setup(self) -> None:
+        collect_rarely()
 
     def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[list[Settled]]:
         tenant, runs = element
-        decide = self._address(tenant).decide
-        with ThreadPoolExecutor(1, "settle") as ahead:
-            pending: Future[list[Settled]] | None = None
-            for batch in ordered_batches(runs):
-                asked = ahead.submit(settle, decide, batch)
-                self._progress.add(len(batch))
-                if pending is not None:
-                    yield counted(pending.result())
-                pending = asked
-            if pending is not None:
-                yield counted(pending.result())
+        for batch, decisions in self._address(tenant).decide_in_turn(ordered_batches(runs)):
+            self._progress.add(len(batch))
+            yield counted(list(map(Settled, batch, decisions)))
 
 
 def settle(decide: Callable[[list[Proposal]], list[Decision]], proposals: list[Proposal]) -> list[Settled]:
     """Ask once for all of them."""
-    return [Settled(*pair) for pair in zip(proposals, decide(proposals), strict=True)]
+    decisions = decide(proposals)
+    assert len(decisions) == len(proposals)
+    return list(map(Settled, proposals, decisions))
 
 
 def counted(batch: list[Settled]) -> list[Settled]:
     """Tell the metrics what the ledger said; to be called on the bundle's own thread."""
-    fresh = [settled.decision for settled in batch if not settled.decision.repeated]
-    count(Count.GRANTS_EMITTED, sum(len(decision.amounts) for decision in fresh))
-    count(Count.DENIALS_EMITTED, sum(decision.outcome is Outcome.DENIED for decision in fresh))
-    count(Count.PROPOSALS_REPEATED, len(batch) - len(fresh))
-    count(Count.PROPOSALS_CONFLICTING, sum(settled.decision.conflicting for settled in batch))
+    granted = denied = repeated = conflicting = 0
+    for settled in batch:
+        decision = settled.decision
+        if decision.repeated:
+            repeated += 1
+            conflicting += decision.conflicting
+        elif decision.outcome is Outcome.DENIED:
+            denied += 1
+        else:
+            granted += len(decision.amounts)
+    count(Count.GRANTS_EMITTED, granted)
+    count(Count.DENIALS_EMITTED, denied)
+    count(Count.PROPOSALS_REPEATED, repeated)
+    count(Count.PROPOSALS_CONFLICTING, conflicting)
     return batch
 
 
@@ -124,14 +140,14 @@ def ordered_batches(runs: Iterable[bytes]) -> Iterator[list[Proposal]]:
     by_slice: dict[int, list[bytes]] = {}
     for run in runs:
         by_slice.setdefault(run_slice(run), []).append(run)
-    batch: list[Proposal] = []
+    rest: list[Proposal] = []
     for number in sorted(by_slice):
         proposals = [proposal for run in by_slice.pop(number) for proposal in decode_run(run)]
         proposals.sort(key=attrgetter("key"))
-        for proposal in proposals:
-            batch.append(proposal)
-            if len(batch) == BATCH:
-                yield batch
-                batch = []
-    if batch:
-        yield batch
+        proposals = rest + proposals
+        whole = len(proposals) // RUN_BATCH * RUN_BATCH
+        for first in range(0, whole, RUN_BATCH):
+            yield proposals[first : first + RUN_BATCH]
+        rest = proposals[whole:]
+    if rest:
+        yield rest

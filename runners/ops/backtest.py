@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import gc
+import logging
+import os
 import re
+import shlex
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator, Sequence
@@ -31,12 +34,19 @@ from transforms.event_parser import EventParser
 from transforms.keep import KeepFn, kept
 from transforms.metrics import NAMESPACE, Count
 from transforms.progress import progress_of
+from transforms.rare_collections import rare_collections
 from transforms.tally import CampaignTally, decode_tally
 
 RECORDS = {"grants": "grant", "denials": "denial", "reversals": "reversal"}
 """Written also where there are none of them."""
 
-PART_BYTES = 32 << 20
+PART_BYTES = 16 << 20
+
+SHARED_BYTES = 64 << 20
+"""From so many bytes of JSON lines on, a process a core shares in reading and advancing; their start takes seconds."""
+
+PACKED = 8
+"""Bytes of JSON lines that a byte of a compressed file stands for, about."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,10 @@ def _input(request: BacktestRequest) -> BacktestInput:
 @contextmanager
 def _throwaway_server() -> Iterator[str]:
     """A real server of its own: a backtest moves nobody's budget."""
-    with tempfile.TemporaryDirectory(prefix="incentives-backtest-") as folder, embedded.start(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="incentives-backtest-") as folder,
+        embedded.start(Path(folder), durable=False) as server,
+    ):
         yield server.url
 
 
@@ -106,28 +119,32 @@ def _run(
 ) -> tuple[dict[str, int], dict[str, CampaignTally], dict[str, int]]:
     """Build and run the graph; counts by metric name, the tally, and events matched by campaign."""
     with tempfile.TemporaryDirectory(prefix="incentives-progress-") as scratch:
-        pipeline = beam.Pipeline(runner=FnApiRunner(), options=PipelineOptions([]))
+        pipeline = beam.Pipeline(runner=FnApiRunner(), options=_options(_workers(given)))
         built = build_backtest(pipeline, given, address, str(request.out), scratch, request.limit)
         built.tally | "KeepTally" >> beam.ParDo(KeepFn(f"{scratch}/tally"))
         built.matched | "KeepMatched" >> beam.ParDo(KeepFn(f"{scratch}/matched"))
-        with _watched(scratch, say), _rare_collections():
+        with _watched(scratch, say), rare_collections():
             result = _finished(pipeline)
         matched = dict(msgspec.msgpack.decode(raw) for raw in kept(f"{scratch}/matched"))
         tallies = [decode_tally(raw) for raw in kept(f"{scratch}/tally")]
     return metric_counts(result), tallies[0] if tallies else {}, matched
 
 
-@contextmanager
-def _rare_collections() -> Iterator[None]:
-    """A backtest makes millions of small objects and no cycles: looking for cycles took a fifth of its time."""
-    before = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()
+def _workers(given: BacktestInput) -> int:
+    """How many processes the input is worth: 1, or one a core."""
+    lines = {part.path: os.path.getsize(part.path) * (1 if part.format == "jsonl" else PACKED) for part in given.parts}
+    # Beam starts its workers by a shell, and quotes nothing.
+    if sum(lines.values()) < SHARED_BYTES or shlex.quote(sys.executable) != sys.executable:
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _options(workers: int) -> PipelineOptions:
+    if workers == 1:
+        return PipelineOptions([])
+    # What its workers log: a warning that they are in no container, and errors that are raised here all the same.
+    logging.getLogger("apache_beam.runners.portability.local_job_service").setLevel(logging.CRITICAL)
+    return PipelineOptions([], direct_running_mode="multi_processing", direct_num_workers=workers)
 
 
 def _finished(pipeline: beam.Pipeline) -> Any:

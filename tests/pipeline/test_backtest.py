@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import runners.ops.backtest as ops
 from runners import embedded
 from runners.ops.backtest import BacktestRequest, run_backtest
 from runners.ops.campaigns import apply_folder
@@ -126,6 +128,30 @@ grant: {points: {percent: 2.5, of: {add: item.amount, in: event.categories}, rou
         assert (tmp_path / "other" / "grants.jsonl").read_bytes() == expected
 
 
+@pytest.mark.parametrize("events", [0, 400])
+def test_a_large_input_is_shared_by_processes_and_gives_the_same(
+    tmp_path: Path, events: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    campaign = """
+campaign: c
+trigger: {on: purchase}
+grant: {points: {percent: 100, of: event.amount}}
+limits: [{amount: 9_000, when_full: cut}]
+"""
+    stream = [an_event(f"e{i}", day(i % 40, i % 24), f"u{i % 17}", amount=i) for i in range(events)]
+    alone = backtest(tmp_path, campaign, stream)
+    (tmp_path / "out").rename(tmp_path / "alone")
+    monkeypatch.setattr(ops, "SHARED_BYTES", 0)
+    monkeypatch.setattr(ops, "PART_BYTES", 4_000)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1}, raising=False)
+    shared = backtest(tmp_path, campaign, stream)
+    assert shared == alone
+    for name in ("grants", "denials", "dead_letters"):
+        assert records(tmp_path / "out" / f"{name}.jsonl") == records(tmp_path / "alone" / f"{name}.jsonl")
+        with open(tmp_path / "out" / f"{name}.avro", "rb") as file:
+            assert list(fastavro.reader(file)) == records(tmp_path / "out" / f"{name}.jsonl")
+
+
 def test_nothing_matched_still_writes_every_file(tmp_path: Path) -> None:
     backtest(tmp_path, "campaign: c\ntrigger: {on: login}\ngrant: {points: 1}", [an_event("e", day(0))])
     for name in ("grants", "denials", "reversals", "dead_letters"):
@@ -147,7 +173,7 @@ def test_bad_lines_become_dead_letters_and_the_rest_counts(tmp_path: Path) -> No
     folder = a_folder(tmp_path / "campaigns", "campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1}")
     good = json.dumps(an_event("ok", day(0), amount=1))
     bad = [
-        "{", "[]", "7", '{"event_id": "x"}', good.replace('"amount": 1', '"amount": 1.5'),
+        "{", "[]", "7", "7a", '{"amount": "1", "event_id": ', '{"event_id": "x"}', good.replace('"amount": 1', '"amount": 1.5'),
         good.replace('"amount": 1', f'"amount": {2**63}'), good.replace('"amount": 1', '"rate": NaN'),
         good.replace("2026-01-01", "1969-01-01"), good.replace("2026-01-01", "someday"),
         json.dumps(an_event("big", day(0), country="x" * 300_000)),
@@ -163,7 +189,7 @@ def test_bad_lines_become_dead_letters_and_the_rest_counts(tmp_path: Path) -> No
     assert all(f"{stream}: line " in letter["message"] for letter in letters)
     reasons = [letter["reason"] for letter in sorted(letters, key=lambda one: int(one["attributes"]["line"]))]
     assert reasons == [
-        "undecodable", "undecodable", "undecodable", "missing_envelope", "invalid_attribute", "invalid_attribute",
+        "undecodable", "undecodable", "undecodable", "undecodable", "undecodable", "missing_envelope", "invalid_attribute", "invalid_attribute",
         "undecodable", "absurd_time", "missing_envelope", "too_large", "too_large", "missing_envelope", "missing_envelope",
     ]  # fmt: skip
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal, Request
@@ -94,6 +94,19 @@ class Ledger(Protocol):
 
     def snapshot(self) -> list[AccountSnapshot]:
         """All accounts with their use, parents before children, names ascending."""
+        ...
+
+
+class LedgerInTurn(Ledger, Protocol):
+    """A ledger that its one user need not wait for."""
+
+    def decide_in_turn(
+        self, batches: Iterable[Sequence[Proposal]]
+    ) -> Iterator[tuple[Sequence[Proposal], list[Decision]]]:
+        """`decide` each batch in its turn, and give it back with its decisions.
+
+        One batch is always with the ledger while the caller uses the decisions on the one before. Raises as `decide`.
+        """
         ...
 
 

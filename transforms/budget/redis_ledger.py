@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -61,6 +61,24 @@ class RedisLedger:
         arguments = _question(proposals)
         entry, answers = self._answer(lambda: self._decide(keys=[self._control], args=arguments))
         return _decisions(proposals, _unpack(answers), entry.decode())
+
+    def decide_in_turn(
+        self, batches: Iterable[Sequence[Proposal]]
+    ) -> Iterator[tuple[Sequence[Proposal], list[Decision]]]:
+        turn = _Turn(self._client, self._decide.sha, self._control, self.decide)
+        try:
+            for batch in batches:
+                require_valid_batch(batch, self._tenant)
+                arguments = _question(batch)  # while the server decides the batch before
+                answered = turn.answer()
+                turn.ask(batch, arguments)
+                if answered is not None:
+                    yield answered
+            answered = turn.answer()
+            if answered is not None:
+                yield answered
+        finally:
+            turn.end()
 
     def unmark(self, entries: Sequence[str]) -> None:
         if entries:
@@ -120,6 +138,48 @@ class RedisLedger:
                     raise LedgerUnavailableError(f"no answer from the ledger after {attempt} tries: {error}") from error
 
 
+class _Turn:
+    """One connection with at most one batch under way. A batch that got no answer is decided the patient way: its ids
+    are the same, so what did happen is answered as it was."""
+
+    def __init__(
+        self, client: redis.Redis, sha: str, control: str, decide: Callable[[Sequence[Proposal]], list[Decision]]
+    ) -> None:
+        self._pool, self._decide = client.connection_pool, decide
+        self._command = ("EVALSHA", sha, 1, control)
+        self._connection: Any = None
+        self._asked: Sequence[Proposal] | None = None
+
+    def ask(self, batch: Sequence[Proposal], arguments: list[bytes | int]) -> None:
+        self._asked = batch
+        try:
+            if self._connection is None:
+                self._connection = self._pool.get_connection()
+            self._connection.send_command(*self._command, *arguments)
+        except redis.RedisError:
+            self.end()
+
+    def answer(self) -> tuple[Sequence[Proposal], list[Decision]] | None:
+        """Of the batch asked last; None if none is under way."""
+        batch, self._asked = self._asked, None
+        if batch is None:
+            return None
+        if self._connection is not None:
+            try:
+                entry, answers = self._connection.read_response()
+                return batch, _decisions(batch, _unpack(answers), entry.decode())
+            except redis.RedisError:
+                self.end()
+        return batch, self._decide(batch)
+
+    def end(self) -> None:
+        """Give the connection back, closed: an answer may still be on its way."""
+        if self._connection is not None:
+            self._connection.disconnect()
+            self._pool.release(self._connection)
+            self._connection = None
+
+
 def _limits(spec: AccountSpec) -> list[list[object]]:
     return [[limit.period, _cap(limit.grants), _cap(limit.amount), limit.when_full.value] for limit in spec.limits]
 
@@ -176,28 +236,27 @@ def _wire(charge: Charge) -> list[object]:
 
 
 def _decisions(proposals: Sequence[Proposal], answers: list[Any], entry: str) -> list[Decision]:
-    return [
-        Decision(Outcome.GRANTED, 0, (proposal.offers[0].grants[0].amount,), entry=entry, unpublished=True)
-        if answer == 1
-        else _decision(answer)
-        for proposal, answer in zip(proposals, answers, strict=True)
-    ]
+    whole: dict[int, Decision] = {}
+    decisions = []
+    for proposal, answer in zip(proposals, answers, strict=True):
+        if answer != 1:
+            decisions.append(_decision(answer))
+            continue
+        amount = proposal.offers[0].grants[0].amount
+        decision = whole.get(amount)
+        if decision is None:
+            decision = whole[amount] = Decision(Outcome.GRANTED, 0, (amount,), entry=entry, unpublished=True)
+        decisions.append(decision)
+    return decisions
 
 
 def _decision(answer: list[Any]) -> Decision:
     granted, repeated, conflicting, entry, unpublished, *rest = answer
-    told: dict[str, Any] = {
-        "repeated": bool(repeated),
-        "conflicting": bool(conflicting),
-        "entry": str(entry) if entry else "",
-        "unpublished": bool(unpublished),
-    }
+    marks = bool(repeated), bool(conflicting), str(entry) if entry else "", bool(unpublished)
     if granted:
-        return Decision(Outcome.GRANTED, rest[0], tuple(rest[1:]), **told)
+        return Decision(Outcome.GRANTED, rest[0], tuple(rest[1:]), None, "", "", 0, 0, *marks)
     reason, account, period, use, cap = rest
-    return Decision(
-        Outcome.DENIED, reason=_REASONS[reason - 1], account=account, period=period, use=use, cap=cap, **told
-    )
+    return Decision(Outcome.DENIED, None, (), _REASONS[reason - 1], account, period, use, cap, *marks)
 
 
 def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, tuple[int | None, int | None]]) -> Use:
