@@ -256,12 +256,12 @@ def test_what_is_not_unmarked_can_be_published_again_as_it_was(ledger: Any) -> N
     batch = [a_single("a", 1), a_single("b", 2)]
     entry = ledger.decide(batch)[0].entry
     assert [found.entry for found in ledger.unpublished(10)] == [entry]
-    assert ledger.entry(entry).proposals == batch
+    assert ledger.entry(entry).requests == batch
     assert ledger.decide(batch[:1])[0].unpublished
     ledger.unmark([entry])
     ledger.unmark([entry])
     assert ledger.unpublished(10) == [] and not ledger.decide(batch[:1])[0].unpublished
-    assert ledger.entry(entry).proposals == batch
+    assert ledger.entry(entry).requests == batch
 
 
 def test_a_batch_is_bounded_and_of_one_root(ledger: Any) -> None:

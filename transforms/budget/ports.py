@@ -5,11 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, AccountSnapshot, AccountSpec, Decision, Proposal, Request
+from schemas.proposals import (
+    AMOUNT_LIMIT,
+    CAP_LIMIT,
+    AccountSnapshot,
+    AccountSpec,
+    Decision,
+    LimitSpec,
+    Proposal,
+    Request,
+    Reversal,
+)
 from schemas.results import WhenFull
 
 BATCH_MAX = 250
-"""Proposals in one call: more would block the server for too long."""
+"""Requests in one call: more would block the server for too long."""
+
+COOLDOWN = "user/cooldown"
+"""The period of a cool-down: what is kept of it is a time, not a count."""
 
 
 class LogEntry(NamedTuple):
@@ -108,19 +121,46 @@ def require_valid_accounts(accounts: Sequence[AccountSpec]) -> None:
                 raise ValueError(f"{account.name}: a user's limit closes nothing")
             if any(cap is not None and not 0 <= cap <= CAP_LIMIT for cap in (limit.grants, limit.amount)):
                 raise ValueError(f"{account.name}: a cap is from 0 to {CAP_LIMIT}")
+            if not _is_valid_cooldown(limit):
+                raise ValueError(f"{account.name}: {COOLDOWN} has a cooldown_ms of 1 to {CAP_LIMIT} and nothing else")
 
 
-def require_valid_batch(proposals: Sequence[Proposal], tenant: str) -> None:
+def _is_valid_cooldown(limit: LimitSpec) -> bool:
+    if limit.period != COOLDOWN:
+        return limit.cooldown_ms is None
+    alone = limit.grants is None and limit.amount is None and limit.when_full is WhenFull.SKIP
+    return alone and limit.cooldown_ms is not None and 1 <= limit.cooldown_ms <= CAP_LIMIT
+
+
+def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
     """Raise ValueError for a batch that no store may decide."""
-    if len(proposals) > BATCH_MAX:
-        raise ValueError(f"{len(proposals)} proposals in one call; at most {BATCH_MAX}")
-    for proposal in proposals:
-        if proposal.tenant != tenant:
-            raise ValueError(f"a proposal of {proposal.tenant!r} at the root {tenant!r}")
-        if not proposal.offers or not all(offer.grants for offer in proposal.offers):
-            raise ValueError("a proposal has offers, and an offer has grants")
-        for offer in proposal.offers:
-            for grant in offer.grants:
-                for charge in grant.charges:
-                    if charge.cost is not None and not 1 <= charge.cost < AMOUNT_LIMIT:
-                        raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {charge.cost}")
+    if len(requests) > BATCH_MAX:
+        raise ValueError(f"{len(requests)} requests in one call; at most {BATCH_MAX}")
+    for request in requests:
+        if request.tenant != tenant:
+            raise ValueError(f"a request of {request.tenant!r} at the root {tenant!r}")
+        if isinstance(request, Reversal):
+            _require_valid_reversal(request)
+        else:
+            _require_valid_proposal(request)
+
+
+def _require_valid_proposal(proposal: Proposal) -> None:
+    if not proposal.offers or not all(offer.grants for offer in proposal.offers):
+        raise ValueError("a proposal has offers, and an offer has grants")
+    for offer in proposal.offers:
+        for grant in offer.grants:
+            for charge in grant.charges:
+                if charge.cost is not None and not 1 <= charge.cost < AMOUNT_LIMIT:
+                    raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {charge.cost}")
+
+
+def _require_valid_reversal(reversal: Reversal) -> None:
+    if (reversal.share is None) == (reversal.amount is None):
+        raise ValueError("a reversal is by share or by amount")
+    if reversal.share is not None and not 0 < reversal.share[0] <= reversal.share[1] < AMOUNT_LIMIT:
+        raise ValueError(f"a share is x of y, 0 < x <= y < {AMOUNT_LIMIT}, not {reversal.share}")
+    if reversal.amount is not None and not 1 <= reversal.amount <= CAP_LIMIT:
+        raise ValueError(f"a reversal takes from 1 to {CAP_LIMIT}, not {reversal.amount}")
+    if not set(reversal.gives_back) <= {"budget", "limits", "lock"}:
+        raise ValueError(f"nobody can give back {reversal.gives_back}")
