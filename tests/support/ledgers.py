@@ -85,6 +85,22 @@ def a_reversal(
     return Reversal(TENANT, key, campaign, "u1", cause, at_ms, named, share, amount, gives_back)
 
 
+def capped(ledger: Any, *limits: LimitSpec) -> None:
+    """The tenant and one campaign with these limits."""
+    ledger.define([an_account("tenant"), an_account("campaign/c1", *limits)])
+
+
+def amounts(decisions: list[Any]) -> list[Any]:
+    """Of each decision its first amount, or why there is none."""
+    return [decision.amounts[0] if decision.amounts else decision.reason for decision in decisions]
+
+
+def total(ledger: Any, name: str = "campaign/c1") -> tuple[int, int]:
+    """Grants and amount that an account's total stands at."""
+    (account,) = (account for account in ledger.snapshot() if account.name == name)
+    return account.uses[0].grants, account.uses[0].amount
+
+
 CAPS = st.one_of(st.none(), st.integers(0, 40))
 PERIODS = ["total", "day", "user", "user/day"]
 TIMES = st.integers(0, 60)
