@@ -140,8 +140,8 @@ def test_redis_and_the_model_agree_on_any_sequence(redis_url: str) -> None:
     run_state_machine_as_test(
         LedgersAgree,
         settings=settings(
-            max_examples=100,
-            stateful_step_count=10,
+            max_examples=150,
+            stateful_step_count=15,
             deadline=None,
             report_multiple_bugs=False,
             suppress_health_check=list(HealthCheck),
