@@ -190,6 +190,11 @@ def test_a_batch_is_bounded_and_of_one_root(ledger: Any) -> None:
         ledger.decide([other])
 
 
+def test_an_offer_has_each_grant_once(ledger: Any) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        ledger.decide([a_proposal((a_grant("a", 1), a_grant("b", 1), a_grant("a", 2)))])
+
+
 def test_a_users_limit_closes_nothing(ledger: Any) -> None:
     with pytest.raises(ValueError, match="closes nothing"):
         capped(ledger, LimitSpec("user", 1, None, WhenFull.CLOSE))

@@ -11,6 +11,7 @@ from schemas.proposals import (
     AccountSnapshot,
     AccountSpec,
     Decision,
+    GrantRequest,
     LimitSpec,
     Proposal,
     Request,
@@ -67,29 +68,39 @@ class Ledger(Protocol):
         their end, in OrderKey order (the due time, kind TIMER, else the proposal's own key).
 
         A list of which a grant is made already ends with that answer. Else offers are tried in their order, the first
-        that fits is taken; one of which a grant's id is spent by a refusal is passed over. The grant of a one-grant
-        offer is first cut to the least that every `cut` limit has left. A refused offer whose refusing limit says
-        `close` closes it.
+        that fits is taken; one of which a grant's id is spent by a refusal, or was wholly reversed before it came, is
+        passed over. The grant of a one-grant offer is first cut to the least that every `cut` limit has left. A refused
+        offer whose refusing limit says `close` closes it.
+
+        A reversal finds grants of the same batch too. It gives back to the counters that its grant was charged to,
+        whatever the campaign says now; closed accounts stay closed.
 
         Args:
           requests: at most BATCH_MAX of this root.
 
         Returns:
           One decision per request, in the same order; a refusal's reason is the first that applies in `Reason`'s order.
+          A hold asked again answers as it stands: held, or the end it came to.
 
         Raises:
           LedgerUnavailableError: no answer; the decisions may or may not exist. Ask again with the same ids.
-          ValueError: more than BATCH_MAX requests, or of another root.
+          ValueError: more than BATCH_MAX requests, of another root, or contradictory in themselves.
 
-        Does not guarantee: fairness between users; that an unanswered call left no trace.
+        Does not guarantee: fairness between users; that an unanswered call left no trace: what it brought about beside
+        its answers is then told by the log alone; a bound on the holds that end in one call (call `mature` before).
         """
         ...
 
     def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
         """Bring the holds due at or before an instant to their end (at most BATCH_MAX a call, oldest first; [] = done).
 
+        The root has then seen the instant: holds due by it, whenever they are made, end before the next request.
+
         Args:
           until_ms: event time, never a clock's.
+
+        Raises:
+          LedgerUnavailableError: no answer; what it may have ended stands in the log, marked unpublished.
         """
         ...
 
@@ -149,10 +160,16 @@ def _require_valid_proposal(proposal: Proposal) -> None:
     if not proposal.offers or not all(offer.grants for offer in proposal.offers):
         raise ValueError("a proposal has offers, and an offer has grants")
     for offer in proposal.offers:
+        if len(offer.grants) > 1 and len({_name(grant) for grant in offer.grants}) < len(offer.grants):
+            raise ValueError("an offer has a grant twice")
         for grant in offer.grants:
             for charge in grant.charges:
                 if charge.cost is not None and not 1 <= charge.cost < AMOUNT_LIMIT:
                     raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {charge.cost}")
+
+
+def _name(grant: GrantRequest) -> tuple[str, str, bytes]:
+    return grant.campaign, grant.generation, grant.grant_id
 
 
 def _require_valid_reversal(reversal: Reversal) -> None:
