@@ -345,6 +345,15 @@ def test_a_reversal_can_name_a_grant_twice(ledger: Any) -> None:
     assert [one.amounts for one in found[1:]] == [(4, 0), (5, 0)]
 
 
+def test_a_reversal_can_name_many_grants(ledger: Any) -> None:
+    capped(ledger)
+    names = [f"n{i}" for i in range(9_000)]
+    reversal = a_reversal("r", *names, share=(1, 2))
+    _, granted = ledger.decide([reversal, a_single(names[-1], 8)])
+    assert granted.also[0][1].amounts == (0,) * 8_999 + (4,)
+    assert ledger.decide([reversal])[0].amounts == (0,) * 9_000
+
+
 @pytest.mark.parametrize("share", OUT_OF_RANGE)
 def test_a_share_is_a_part(ledger: Any, share: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match="a share is"):

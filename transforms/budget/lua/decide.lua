@@ -228,7 +228,7 @@ local function reverse(shape)
   if known then
     local record = cmsgpack.unpack(known)
     local conflicting = record[2] ~= content and 1 or 0
-    return {record[1], 1, conflicting, record[3], is_unpublished(record[3]), unpack(record, 5)}
+    return extended({record[1], 1, conflicting, record[3], is_unpublished(record[3])}, record, 5)
   end
   local share, left = shape[4] > 0 and {shape[4], shape[5]} or nil, shape[6]
   local outcome, amounts, is_awaited = UNCHANGED, {}, false
@@ -239,9 +239,9 @@ local function reverse(shape)
     if amounts[j] > 0 then outcome = REVERSED end
     is_awaited = is_awaited or waits
   end
-  keep(group, id, {outcome, content, sequence, is_awaited and ARGV[place] or '', unpack(amounts)})
+  keep(group, id, extended({outcome, content, sequence, is_awaited and ARGV[place] or ''}, amounts))
   has_fresh = true
-  return {outcome, 0, 0, sequence, 1, unpack(amounts)}
+  return extended({outcome, 0, 0, sequence, 1}, amounts)
 end
 
 local reply, place, lists = {}, 1, 0

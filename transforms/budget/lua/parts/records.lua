@@ -12,6 +12,12 @@ local WAITING, LISTED = 8, 9
 local SINGLE = '>BI6I6I6I4'
 local EVERYTHING = 'budget limits lock'
 
+-- The list and the values from first on: unpack has a limit, which a reversal of many occurrences would pass.
+local function extended(list, values, first)
+  for i = first or 1, #values do list[#list + 1] = values[i] end
+  return list
+end
+
 local groups = {}
 
 local function group_of(kind, home)

@@ -53,5 +53,5 @@ local function take_overtaken(grant, waiting)
   local reversal = cmsgpack.unpack(find(group_of('reversal', waiting.home), waiting.id))
   local amounts = {}
   for i = 1, #reversal - 4 do amounts[i] = i == waiting.place and part or 0 end
-  bring(reversal[4], {REVERSED, 0, 0, sequence, 1, unpack(amounts)})
+  bring(reversal[4], extended({REVERSED, 0, 0, sequence, 1}, amounts))
 end
