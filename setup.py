@@ -8,7 +8,7 @@ setup(
     description="Events in, grants out, budgets never overrun: incentive campaigns on Apache Beam and Redis.",
     python_requires=">=3.11",
     packages=find_packages(include=["schemas*", "transforms*", "pipelines*", "runners*"]),
-    package_data={"schemas": ["avro/*.avsc"], "transforms.budget": ["lua/*.lua"]},
+    package_data={"schemas": ["avro/*.avsc"], "transforms.budget": ["lua/*.lua", "lua/parts/*.lua"]},
     entry_points={"console_scripts": ["incentives = runners.cli:main"]},
     install_requires=[
         "apache-beam[gcp]==2.77.0",

@@ -165,16 +165,20 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
       outcome: of a proposal GRANTED, HELD or DENIED; of a reversal REVERSED or UNCHANGED; of a hold that came to its
         end COMMITTED or RELEASED.
       offer: index of the offer that was taken, None when denied.
-      amounts: what each grant of that offer got, in minor units (at most what was asked); () when denied. Of a
-        reversal: what was taken back of each occurrence's grant; what was taken off a hold counts 0.
+      amounts: what each grant of that offer got, in minor units (at most what was asked); () when denied. Of a hold's
+        end: what stood of each then, all 0 when released. Of a reversal: what was taken back of each occurrence's
+        grant; what was taken off a hold counts 0.
       reason, account, period, use, cap: for a denial, of the last offer asked: which account refused (period "total"
-        or one of Charge.slices) with its use and its cap at that moment; use and cap 0 where no number refused.
+        or one of Charge.slices) with its use and its cap at that moment; use and cap 0 where no number refused. Of a
+        cool-down: ms since the last approval (below 0: it was later) and the cool-down; of a lock: the account of the
+        campaign that holds it.
       repeated: the id was known: this is the first answer again.
       conflicting: asked with other content under a known id: the first stands.
       entry: id of the log entry that holds the decision; "" for what is recorded nowhere.
       unpublished: entry is still marked unpublished (always true of a first grant).
       also: what the same call brought about beside it, in order: before it, holds that came to their end (their
-        proposal, with COMMITTED or RELEASED); after it, a reversal that had waited for the grant (with REVERSED).
+        proposal, with COMMITTED or RELEASED); after it, a reversal that had waited for the grant and took of it (with
+        REVERSED, once per grant), or holds of which the reversal left nothing (with RELEASED).
     """
 
     outcome: Outcome
@@ -199,7 +203,8 @@ class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
       period: "total" or a period as in Charge.slices.
       grants, amount: caps (0 .. 2^52), None = no cap. when_full: what happens to what does not fit.
       cooldown_ms: of "user/cooldown" alone, and nothing else is said there: a grant at t is refused while
-        t - (time of the user's last approved grant or hold) is less than this. A reversal does not give it back.
+        t - (time of the user's last approved grant or hold) is less than this. A reversal does not give it back; the
+        grants of one offer do not see each other.
     """
 
     period: str

@@ -1,98 +1,16 @@
-"""What every ledger owes, one behaviour a test: the model, Redis, and Redis as a node of a cluster."""
+"""What every ledger owes for proposals and limits, one behaviour a test; the other files beside it have the rest."""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import socket
-import subprocess
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 
-from runners.embedded import _binary
 from schemas.order_keys import OrderKey
 from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, Charge, GrantRequest, LimitSpec, Offer, Proposal
-from schemas.redis_connection import connect
 from schemas.results import Outcome, Reason, WhenFull
-from tests.support.ledgers import DAY_MS, TENANT, a_grant, a_proposal, a_single, an_account
-from tests.support.waiting import wait_until
-from transforms.budget.memory import MemoryLedger
+from tests.support.ledgers import DAY_MS, TENANT, a_grant, a_proposal, a_single, amounts, an_account, capped
 from transforms.budget.ports import BATCH_MAX
-from transforms.budget.redis_ledger import RedisLedger
-
-
-@pytest.fixture(scope="module")
-def cluster_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """One cluster-enabled server that owns all slots."""
-    folder = tmp_path_factory.mktemp("cluster")
-    port = a_port_with_a_bus()
-    arguments = [
-        "--port",
-        str(port),
-        "--bind",
-        "127.0.0.1",
-        "--cluster-enabled",
-        "yes",
-        "--save",
-        "",
-        "--dir",
-        str(folder),
-    ]
-    server = subprocess.Popen([_binary(), *arguments], stdout=subprocess.DEVNULL, cwd=folder)
-    try:
-        client = redis.Redis(port=port)
-        wait_until(lambda: answers(client), "the cluster node answers")
-        client.execute_command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        wait_until(lambda: b"cluster_state:ok" in raw_info(client), "the cluster is whole")
-        yield f"redis://127.0.0.1:{port}/0"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def a_port_with_a_bus() -> int:
-    """A free port low enough that the cluster's bus, 10,000 above it, is a port too."""
-    for port in range(20_000 + os.getpid() % 10_000, 50_000):
-        with socket.socket() as one, socket.socket() as other, contextlib.suppress(OSError):
-            one.bind(("127.0.0.1", port))
-            other.bind(("127.0.0.1", port + 10_000))
-            return port
-    raise AssertionError("no free pair of ports")
-
-
-def answers(client: redis.Redis) -> bool:
-    try:
-        return bool(client.ping())
-    except redis.ConnectionError:
-        return False
-
-
-def raw_info(client: redis.Redis) -> bytes:
-    found: Any = client.execute_command("CLUSTER", "INFO")
-    return found if isinstance(found, bytes) else "\n".join(f"{k}:{v}" for k, v in found.items()).encode()
-
-
-@pytest.fixture(params=["memory", "redis", "cluster"])
-def ledger(request: pytest.FixtureRequest) -> Any:
-    if request.param == "memory":
-        return MemoryLedger(TENANT)
-    if request.param == "redis":
-        request.getfixturevalue("clean_redis")
-        return RedisLedger(connect(request.getfixturevalue("redis_url")), TENANT)
-    client = connect(request.getfixturevalue("cluster_url"))
-    client.flushall()
-    return RedisLedger(client, TENANT)
-
-
-def capped(ledger: Any, *limits: LimitSpec) -> None:
-    ledger.define([an_account("tenant"), an_account("campaign/c1", *limits)])
-
-
-def amounts(decisions: list[Any]) -> list[Any]:
-    return [decision.amounts[0] if decision.amounts else decision.reason for decision in decisions]
 
 
 def test_a_replayed_grant_gets_its_first_answer_again(ledger: Any) -> None:
@@ -256,12 +174,12 @@ def test_what_is_not_unmarked_can_be_published_again_as_it_was(ledger: Any) -> N
     batch = [a_single("a", 1), a_single("b", 2)]
     entry = ledger.decide(batch)[0].entry
     assert [found.entry for found in ledger.unpublished(10)] == [entry]
-    assert ledger.entry(entry).proposals == batch
+    assert ledger.entry(entry).requests == batch
     assert ledger.decide(batch[:1])[0].unpublished
     ledger.unmark([entry])
     ledger.unmark([entry])
     assert ledger.unpublished(10) == [] and not ledger.decide(batch[:1])[0].unpublished
-    assert ledger.entry(entry).proposals == batch
+    assert ledger.entry(entry).requests == batch
 
 
 def test_a_batch_is_bounded_and_of_one_root(ledger: Any) -> None:
@@ -270,6 +188,11 @@ def test_a_batch_is_bounded_and_of_one_root(ledger: Any) -> None:
     other = Proposal("elsewhere", OrderKey(0, 2, "e", "u", 1, "c"), (Offer((a_grant("a", 1),)),))
     with pytest.raises(ValueError, match="elsewhere"):
         ledger.decide([other])
+
+
+def test_an_offer_has_each_grant_once(ledger: Any) -> None:
+    with pytest.raises(ValueError, match="twice"):
+        ledger.decide([a_proposal((a_grant("a", 1), a_grant("b", 1), a_grant("a", 2)))])
 
 
 def test_a_users_limit_closes_nothing(ledger: Any) -> None:

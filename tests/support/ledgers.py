@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 from hypothesis import strategies as st
 
 from schemas.order_keys import OrderKey
-from schemas.proposals import AccountSpec, Charge, GrantRequest, LimitSpec, Offer, Proposal, digest
+from schemas.proposals import (
+    AccountSpec,
+    Charge,
+    GrantRequest,
+    Hold,
+    LimitSpec,
+    Lock,
+    Occurrence,
+    Offer,
+    Proposal,
+    Request,
+    Reversal,
+    digest,
+)
 from schemas.results import WhenFull
+from transforms.budget.ports import COOLDOWN
 
 TENANT = "shop"
 DAY_MS = 86_400_000
@@ -24,23 +40,77 @@ def a_grant(
     slices: tuple[tuple[str, int], ...] = (),
     path: tuple[str, ...] = ("tenant",),
     cost: int | None = None,
+    lock: Lock | None = None,
 ) -> GrantRequest:
     charges = (*(Charge(account, (), cost) for account in path), Charge(f"campaign/{campaign}", slices))
-    return GrantRequest(digest(("test", occurrence)), "d1", campaign, "v1", user, amount, "points", charges)
+    return GrantRequest(
+        digest(("test", occurrence)), "d1", campaign, "v1", user, amount, "points", charges, lock=lock
+    )  # fmt: skip
 
 
-def a_proposal(*offers: tuple[GrantRequest, ...], at_ms: int = 0, event: str | None = None) -> Proposal:
+def a_proposal(
+    *offers: tuple[GrantRequest, ...], at_ms: int = 0, event: str | None = None, hold: Hold | None = None
+) -> Proposal:
     first = offers[0][0]
     key = OrderKey(at_ms, 2, event or first.grant_id.hex(), first.recipient, 1, first.campaign)
-    return Proposal(TENANT, key, tuple(Offer(grants) for grants in offers))
+    return Proposal(TENANT, key, tuple(Offer(grants) for grants in offers), hold)
 
 
-def a_single(occurrence: str, amount: int, user: str = "u1", **more: object) -> Proposal:
-    return a_proposal((a_grant(occurrence, amount, user, **more),))  # type: ignore[arg-type]
+def a_single(
+    occurrence: str, amount: int, user: str = "u1", at_ms: int = 0, hold: Hold | None = None, **more: Any
+) -> Proposal:
+    return a_proposal((a_grant(occurrence, amount, user, **more),), at_ms=at_ms, hold=hold)
 
 
-CAPS = st.one_of(st.none(), st.integers(0, 40))
+def a_held(
+    occurrence: str, amount: int, due_ms: int, end: Literal["commit", "release"] = "commit", **more: Any
+) -> Proposal:
+    return a_single(occurrence, amount, hold=Hold(due_ms, end), **more)
+
+
+def a_reversal(
+    cause: str,
+    *occurrences: str,
+    share: tuple[int, int] | None = None,
+    amount: int | None = None,
+    gives_back: tuple[str, ...] = ("budget", "limits", "lock"),
+    at_ms: int = 0,
+    campaign: str = "c1",
+) -> Reversal:
+    """Of grants as `a_grant` makes them; of all of each without a share or an amount."""
+    named = tuple(Occurrence(digest(("test", occurrence)), "d1", campaign) for occurrence in occurrences)
+    if share is None and amount is None:
+        share = (1, 1)
+    key = OrderKey(at_ms, 2, cause, "u1", 0, campaign)
+    return Reversal(TENANT, key, campaign, "u1", cause, at_ms, named, share, amount, gives_back)
+
+
+def capped(ledger: Any, *limits: LimitSpec) -> None:
+    """The tenant and one campaign with these limits."""
+    ledger.define([an_account("tenant"), an_account("campaign/c1", *limits)])
+
+
+def amounts(decisions: list[Any]) -> list[Any]:
+    """Of each decision its first amount, or why there is none."""
+    return [decision.amounts[0] if decision.amounts else decision.reason for decision in decisions]
+
+
+def total(ledger: Any, name: str = "campaign/c1") -> tuple[int, int]:
+    """Grants and amount that an account's total stands at."""
+    (account,) = (account for account in ledger.snapshot() if account.name == name)
+    return account.uses[0].grants, account.uses[0].amount
+
+
+CAPS = st.one_of(st.none(), st.none(), st.integers(0, 40), st.just(2 * 10**14))
 PERIODS = ["total", "day", "user", "user/day"]
+TIMES = st.integers(0, 60)
+LOCKS = [None, None, Lock("g"), Lock("g"), Lock("h", DAY_MS)]
+GENERATIONS = ["", "d1", "d1", "d1"]
+CAMPAIGNS = ["c1", "c1", "c1", "c2", "c2", "gone"]
+OCCURRENCES = st.integers(0, 8)
+EDGES = [0, -1, 10**14, 10**14 - 1, 10**14 - 1, 2**53 + 1]
+SHARES = [(1, 1), (1, 1), (1, 2), (1, 3), (2, 3), (3, 7), (7, 7), (10**14 - 2, 10**14 - 1), (1, 10**14 - 1)]
+GIVES_BACK = [("budget", "limits", "lock")] * 3 + [(), ("budget",), ("limits", "lock"), ("lock", "budget"), ("limits",)]
 
 
 @st.composite
@@ -57,33 +127,34 @@ def accounts(draw: st.DrawFn) -> list[AccountSpec]:
         for period in draw(st.lists(st.sampled_from(PERIODS), unique=True, max_size=3)):
             closable = [WhenFull.SKIP, WhenFull.CUT] if period.startswith("user") else list(WhenFull)
             limits.append(LimitSpec(period, draw(CAPS), draw(CAPS), draw(st.sampled_from(closable))))
+        if draw(st.booleans()):
+            limits.append(LimitSpec(COOLDOWN, cooldown_ms=draw(st.integers(1, 6))))
         found.append(AccountSpec(name, parent, "points", tuple(limits)))
     return found
 
 
 @st.composite
 def grants(draw: st.DrawFn) -> GrantRequest:
-    campaign = draw(st.sampled_from(["c1", "c1", "c2", "gone"]))
+    campaign = draw(st.sampled_from(CAMPAIGNS))
     day = draw(st.sampled_from([0, DAY_MS]))
     slices = tuple(
-        (period, 0 if period == "user" else day)
-        for period in draw(st.lists(st.sampled_from(PERIODS[1:]), unique=True, max_size=3))
+        (period, day if period.endswith("day") else 0)
+        for period in draw(st.lists(st.sampled_from([*PERIODS[1:], COOLDOWN]), unique=True, max_size=4))
     )
     parents = {"c1": ("tenant", "theme/t"), "c2": ("tenant",), "gone": ("tenant",)}[campaign]
     cost = draw(st.sampled_from([None, None, None, 3]))
     charges = (*(Charge(account, slices, cost) for account in parents), Charge(f"campaign/{campaign}", slices))
-    amount = draw(st.one_of(st.integers(1, 15), st.sampled_from([0, -1, 10**14, 10**14 - 1, 2**53 + 1])))
-    occurrence = draw(st.integers(0, 30))
+    amount = draw(st.integers(1, 15) if draw(st.integers(0, 7)) else st.sampled_from(EDGES))
     user = draw(st.sampled_from(["u1", "u2", "ü:\x00"]))
     return GrantRequest(
-        digest(("test", campaign, str(occurrence))), draw(st.sampled_from(["", "d1"])), campaign, "v1", user, amount,
-        "points", charges,
+        digest(("test", campaign, str(draw(OCCURRENCES)))), draw(st.sampled_from(GENERATIONS)), campaign, "v1", user,
+        amount, "points", charges, lock=draw(st.sampled_from(LOCKS)),
     )  # fmt: skip
 
 
 @st.composite
 def proposals(draw: st.DrawFn) -> Proposal:
-    """Most often one offer of one grant; else lists, and offers of several grants."""
+    """Most often one offer of one grant; else lists, and offers of several grants; some are held."""
     if draw(st.integers(0, 3)):
         offers: tuple[Offer, ...] = (Offer((draw(grants()),)),)
     else:
@@ -91,5 +162,30 @@ def proposals(draw: st.DrawFn) -> Proposal:
             Offer(tuple(draw(st.lists(grants(), min_size=1, max_size=3, unique_by=lambda grant: grant.grant_id))))
             for _ in range(draw(st.integers(1, 3)))
         )
+    hold = None
+    if draw(st.integers(0, 2)) == 0:
+        hold = Hold(draw(TIMES), draw(st.sampled_from(["commit", "commit", "release"])))
     event = f"e{draw(st.integers(0, 40))}"
-    return Proposal(TENANT, OrderKey(draw(st.integers(0, 10**6)), 2, event, "u1", 1, "g"), offers)
+    return Proposal(TENANT, OrderKey(draw(TIMES), 2, event, "u1", 1, "g"), offers, hold)
+
+
+@st.composite
+def reversals(draw: st.DrawFn) -> Reversal:
+    """By share or by amount, of grants that may be made, held, denied or still to come."""
+    occurrences = tuple(
+        Occurrence(digest(("test", campaign, str(draw(OCCURRENCES)))), draw(st.sampled_from(GENERATIONS)), campaign)
+        for campaign in draw(st.lists(st.sampled_from(CAMPAIGNS), min_size=1, max_size=8))
+    )
+    cause = f"r{draw(st.integers(0, 20))}"
+    share, amount = None, None
+    if draw(st.booleans()):
+        share = draw(st.sampled_from(SHARES))
+    else:
+        amount = draw(st.sampled_from([1, 5, 12, 30, 10**14]))
+    gives_back = draw(st.sampled_from(GIVES_BACK))
+    key = OrderKey(draw(TIMES), 2, cause, "u1", 0, "c1")
+    return Reversal(TENANT, key, "c1", "u1", cause, 0, occurrences, share, amount, gives_back)
+
+
+def batches() -> st.SearchStrategy[list[Request]]:
+    return st.lists(st.one_of(proposals(), proposals(), reversals()), min_size=6, max_size=20)

@@ -1,73 +1,105 @@
-"""The ledger as a plain model: obviously right, slow, in one process's memory. The oracle of the Redis store."""
+"""The ledger as a plain model: obviously right, slow, in one process's memory. The oracle of the Redis store.
+
+What was decided is kept per grant. The answer to a list of offers names the grants it took and is told from them, so
+that a grant has one state, whichever decision is asked for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
-from schemas.order_keys import OrderKey
+from schemas.order_keys import OrderKey, OrderKind
 from schemas.proposals import (
-    AMOUNT_LIMIT,
-    CAP_LIMIT,
     AccountSnapshot,
     AccountSpec,
     Decision,
     GrantRequest,
+    Hold,
+    Occurrence,
     Offer,
     Proposal,
-    Use,
+    Request,
+    Reversal,
 )
-from schemas.results import Outcome, Reason, WhenFull
-from transforms.budget.ports import LogEntry, require_valid_accounts, require_valid_batch
+from schemas.results import Outcome, Reason
+from transforms.budget.memory_accounts import Accounts, Refusal, is_valid
+from transforms.budget.ports import BATCH_MAX, LogEntry, require_valid_accounts, require_valid_batch
 
-_Slice = tuple[str, int]
+_ALL = ("budget", "limits", "lock")
+
+_Home = tuple[str, str, bytes]
+"""Campaign, generation and id of a grant."""
+
+_Content = tuple[str, int]
+"""What must be the same when an id is asked again: the first grant's recipient and amount."""
 
 
 @dataclass
-class _Count:
-    grants: int = 0
-    amount: int = 0
-    closed: bool = False
+class _Made:
+    """A grant or hold that was approved. told: its amount in the answer; taken: taken back of it so far."""
 
-
-@dataclass
-class _Account:
-    spec: AccountSpec
-    version: int
-    counts: dict[_Slice, _Count] = field(default_factory=dict)
-    users: dict[tuple[str, int, str], _Count] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Check:
-    """One counter a grant would move, with the limit that watches it."""
-
-    account: str
-    period: str
-    count: _Count
-    grants_cap: int
-    amount_cap: int
-    when_full: WhenFull
-    cost: int | None
+    grant: GrantRequest
+    outcome: Outcome
+    offer: int
+    amount: int
+    told: int
+    entry: str
+    taken: int = 0
+    hold: _Held | None = None
 
     @property
-    def of_user(self) -> bool:
-        return self.period.startswith("user")
-
-    def charged(self, amount: int) -> int:
-        return amount if self.cost is None else self.cost
+    def stands(self) -> int:
+        return self.amount - self.taken
 
 
-@dataclass(frozen=True)
-class _Refusal:
-    reason: Reason
-    account: str = ""
-    period: str = ""
-    use: int = 0
-    cap: int = 0
-    check: _Check | None = None
+@dataclass
+class _Held:
+    """A proposal that is held. number: holds of one OrderKey end in the order they were made."""
+
+    proposal: Proposal
+    hold: Hold
+    number: int
+    offer: int
+    grants: list[_Made]
+
+    @property
+    def ends_at(self) -> tuple[OrderKey, int]:
+        return self.proposal.key._replace(time_ms=self.hold.due_ms, kind=OrderKind.TIMER), self.number
+
+
+@dataclass
+class _Denied:
+    content: _Content
+    decision: Decision
+
+
+@dataclass
+class _Listed:
+    """A list of offers that was answered by these grants; None for one that nobody had made."""
+
+    content: _Content
+    offer: int
+    grants: list[_Made | None]
+
+
+@dataclass
+class _Waiting:
+    """A reversal by share that came before its grant."""
+
+    reversal: Reversal
+    place: int
+
+    @property
+    def share(self) -> tuple[int, int]:
+        assert self.reversal.share is not None
+        return self.reversal.share
+
+    @property
+    def whole(self) -> bool:
+        return self.share[0] == self.share[1]
 
 
 class MemoryLedger:
@@ -75,41 +107,48 @@ class MemoryLedger:
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
-        self._accounts: dict[str, _Account] = {}
-        self._records: dict[tuple[str, str, bytes], tuple[str, int, Decision]] = {}
+        self._accounts = Accounts()
+        self._grants: dict[_Home, _Made | _Denied | _Waiting] = {}
+        self._lists: dict[bytes, _Listed | _Denied] = {}
+        self._reversals: dict[bytes, tuple[Reversal, Decision]] = {}
+        self._held: list[_Held] = []
+        self._holds_made = 0
         self._log: dict[str, LogEntry] = {}
         self._unpublished: dict[str, None] = {}
+        self._entry = ""
+        self._also: list[tuple[Request, Decision]] = []
         self.newest: OrderKey | None = None
 
     def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
         require_valid_accounts(accounts)
-        changed = 0
-        for spec in accounts:
-            known = self._accounts.get(spec.name)
-            if known is None:
-                self._accounts[spec.name] = _Account(spec, 1)
-            elif known.spec != spec:
-                known.spec, known.version = spec, known.version + 1
-            else:
-                continue
-            changed += 1
-        return changed
+        return sum([self._accounts.define(spec) for spec in accounts])
 
-    def decide(self, proposals: Sequence[Proposal]) -> list[Decision]:
-        require_valid_batch(proposals, self._tenant)
-        entry = str(len(self._log) + 1)
-        decisions = [self._decide(proposal, entry) for proposal in proposals]
-        fresh = any(decision.entry == entry and not decision.repeated for decision in decisions)
-        if fresh:
-            self._unpublished[entry] = None
-        told = [
-            msgspec.structs.replace(decision, unpublished=decision.entry in self._unpublished) for decision in decisions
-        ]
-        if fresh:
-            self._log[entry] = LogEntry(entry, list(proposals), told)
-        for proposal in proposals:
-            self.newest = proposal.key if self.newest is None else max(self.newest, proposal.key)
-        return told
+    def decide(self, requests: Sequence[Request]) -> list[Decision]:
+        require_valid_batch(requests, self._tenant)
+        self._entry = str(len(self._log) + 1)
+        decisions = []
+        for request in requests:
+            self._see(request.key)
+            self._also = []
+            self._end_due()
+            decision = self._reverse(request) if isinstance(request, Reversal) else self._decide(request)
+            decisions.append(msgspec.structs.replace(decision, also=tuple(self._also)))
+        if any((one.entry == self._entry and not one.repeated) or one.also for one in decisions):
+            self._unpublished[self._entry] = None
+            decisions = [self._with_mark(decision) for decision in decisions]
+            self._log[self._entry] = LogEntry(self._entry, list(requests), decisions)
+            return decisions
+        return [self._with_mark(decision) for decision in decisions]
+
+    def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
+        self._entry = str(len(self._log) + 1)
+        self._see(OrderKey(until_ms, OrderKind.OPERATION, "", "", 0, ""))
+        self._also = []
+        self._end_due(until_ms, BATCH_MAX)
+        if self._also:
+            self._unpublished[self._entry] = None
+            self._log[self._entry] = LogEntry(self._entry, [], [], tuple(self._also))
+        return self._also
 
     def unmark(self, entries: Sequence[str]) -> None:
         for entry in entries:
@@ -122,66 +161,84 @@ class MemoryLedger:
         return self._log.get(entry)
 
     def snapshot(self) -> list[AccountSnapshot]:
-        order = {"tenant": 0, "theme": 1, "campaign": 2}
-        names = sorted(self._accounts, key=lambda name: (order[name.split("/")[0]], name))
-        return [_snapshot(name, self._accounts[name]) for name in names]
+        return self._accounts.snapshot()
 
-    def _decide(self, proposal: Proposal, entry: str) -> Decision:
-        single = len(proposal.offers) == 1 and len(proposal.offers[0].grants) == 1
+    def _see(self, key: OrderKey) -> None:
+        self.newest = key if self.newest is None else max(self.newest, key)
+
+    def _with_mark(self, decision: Decision) -> Decision:
+        return msgspec.structs.replace(decision, unpublished=decision.entry in self._unpublished)
+
+    # Proposals.
+
+    def _decide(self, proposal: Proposal) -> Decision:
         first = proposal.offers[0].grants[0]
-        home = (first.campaign, first.generation, first.grant_id) if single else ("", "", proposal.decision_id)
         content = (first.recipient, first.amount)
-        known = self._records.get(home)
+        known = self._known(proposal)
         if known is not None:
             return _again(known, content)
-        refusal: _Refusal | None = None
-        for index, offer in enumerate(proposal.offers if not single else ()):
-            granted = self._granted_already(offer, index)
-            if granted is not None:
-                self._records[home] = (*content, granted)
-                return _again((*content, granted), content)
+        refusal: Refusal | None = None
         for index, offer in enumerate(proposal.offers):
-            outcome = self._denied_already(offer) or self._try(offer)
-            if not isinstance(outcome, _Refusal):
-                decision = Decision(Outcome.GRANTED, index, tuple(outcome), entry=entry)
-                self._keep(home, content, decision, offer, single)
-                return decision
+            outcome = self._refused_before(offer) or self._accounts.charge(offer, proposal.key.time_ms)
+            if not isinstance(outcome, Refusal):
+                return self._approve(proposal, index, outcome)
             refusal = outcome
         assert refusal is not None
-        return self._denied(home, content, refusal, entry)
+        return self._deny(proposal, refusal)
 
-    def _granted_already(self, offer: Offer, index: int) -> Decision | None:
-        """The answer of an offer with a grant that another decision has made; 0 for its grants that none has."""
-        known = [self._records.get((grant.campaign, grant.generation, grant.grant_id)) for grant in offer.grants]
-        granted = [found[2] if found and found[2].outcome is Outcome.GRANTED else None for found in known]
-        first = next((decision for decision in granted if decision is not None), None)
-        if first is None:
-            return None
-        amounts = tuple(decision.amounts[0] if decision else 0 for decision in granted)
-        return msgspec.structs.replace(first, offer=index, amounts=amounts)
+    def _known(self, proposal: Proposal) -> _Made | _Denied | _Listed | None:
+        """What answers the proposal already: its own record, or a grant of the list that another decision has made."""
+        if _is_single(proposal):
+            known = self._grants.get(_home(proposal.offers[0].grants[0]))
+            return None if isinstance(known, _Waiting) else known
+        if proposal.decision_id not in self._lists:
+            first = proposal.offers[0].grants[0]
+            for index, offer in enumerate(proposal.offers):
+                records = [self._grants.get(_home(grant)) for grant in offer.grants]
+                made = [record if isinstance(record, _Made) else None for record in records]
+                if any(made):
+                    self._lists[proposal.decision_id] = _Listed((first.recipient, first.amount), index, made)
+                    break
+        return self._lists.get(proposal.decision_id)
 
-    def _denied_already(self, offer: Offer) -> _Refusal | None:
-        """The refusal that has spent the id of one of the offer's grants."""
-        for grant in offer.grants:
-            known = self._records.get((grant.campaign, grant.generation, grant.grant_id))
-            if known is not None and known[2].reason is not None:
-                told = known[2]
+    def _refused_before(self, offer: Offer) -> Refusal | None:
+        """Why the offer cannot be taken whatever is left: a spent id, an amount that is none, or a reversal."""
+        records = [self._grants.get(_home(grant)) for grant in offer.grants]
+        for record in records:
+            if isinstance(record, _Denied):
+                told = record.decision
                 assert told.reason is not None
-                return _Refusal(told.reason, told.account, told.period, told.use, told.cap)
+                return Refusal(told.reason, told.account, told.period, told.use, told.cap)
+        if not all(is_valid(grant.amount) for grant in offer.grants):
+            return Refusal(Reason.INVALID_AMOUNT)
+        if any(isinstance(record, _Waiting) and record.whole for record in records):
+            return Refusal(Reason.REVERSED)
         return None
 
-    def _keep(
-        self, home: tuple[str, str, bytes], content: tuple[str, int], decision: Decision, offer: Offer, single: bool
-    ) -> None:
-        self._records[home] = (*content, decision)
-        if not single:
-            for grant, amount in zip(offer.grants, decision.amounts, strict=True):
-                own = msgspec.structs.replace(decision, amounts=(amount,))
-                self._records[grant.campaign, grant.generation, grant.grant_id] = (grant.recipient, grant.amount, own)
+    def _approve(self, proposal: Proposal, index: int, amounts: list[int]) -> Decision:
+        outcome = Outcome.GRANTED if proposal.hold is None else Outcome.HELD
+        grants = proposal.offers[index].grants
+        made = [
+            _Made(grant, outcome, index, amount, amount, self._entry)
+            for grant, amount in zip(grants, amounts, strict=True)
+        ]
+        if proposal.hold is not None:
+            self._holds_made += 1
+            held = _Held(proposal, proposal.hold, self._holds_made, index, made)
+            self._held.append(held)
+            for record in made:
+                record.hold = held
+        for record in made:
+            waiting = self._grants.get(_home(record.grant))
+            self._grants[_home(record.grant)] = record
+            if isinstance(waiting, _Waiting):
+                self._overtaken(record, waiting)
+        if not _is_single(proposal):
+            first = proposal.offers[0].grants[0]
+            self._lists[proposal.decision_id] = _Listed((first.recipient, first.amount), index, [*made])
+        return Decision(outcome, index, tuple(amounts), entry=self._entry)
 
-    def _denied(
-        self, home: tuple[str, str, bytes], content: tuple[str, int], refusal: _Refusal, entry: str
-    ) -> Decision:
+    def _deny(self, proposal: Proposal, refusal: Refusal) -> Decision:
         recorded = refusal.reason is not Reason.INVALID_AMOUNT
         decision = Decision(
             Outcome.DENIED,
@@ -190,99 +247,111 @@ class MemoryLedger:
             period=refusal.period,
             use=refusal.use,
             cap=refusal.cap,
-            entry=entry if recorded else "",
+            entry=self._entry if recorded else "",
         )
-        if recorded:
-            self._records[home] = (*content, decision)
+        first = proposal.offers[0].grants[0]
+        denied = _Denied((first.recipient, first.amount), decision)
+        if recorded and _is_single(proposal):
+            self._grants[_home(first)] = denied
+        elif recorded:
+            self._lists[proposal.decision_id] = denied
         return decision
 
-    def _try(self, offer: Offer) -> list[int] | _Refusal:
-        """Charge all grants of the offer, or none of them."""
-        done: list[tuple[_Check, int]] = []
-        amounts = []
-        for grant in offer.grants:
-            checks = self._checks(grant)
-            outcome = checks if isinstance(checks, _Refusal) else _fitting(checks, grant.amount, len(offer.grants) == 1)
-            if isinstance(outcome, _Refusal):
-                for check, amount in done:
-                    check.count.grants -= 1
-                    check.count.amount -= check.charged(amount)
-                if outcome.check is not None and outcome.check.when_full is WhenFull.CLOSE:
-                    outcome.check.count.closed = True
-                return outcome
-            assert not isinstance(checks, _Refusal)
-            for check in checks:
-                check.count.grants += 1
-                check.count.amount += check.charged(outcome)
-                done.append((check, outcome))
-            amounts.append(outcome)
-        return amounts
+    # Holds.
 
-    def _checks(self, grant: GrantRequest) -> list[_Check] | _Refusal:
-        """Every counter the grant would move: users' first, then from the tenant down."""
-        if type(grant.amount) is not int or not 1 <= grant.amount < AMOUNT_LIMIT:
-            return _Refusal(Reason.INVALID_AMOUNT)
-        for charge in grant.charges:
-            if charge.account not in self._accounts:
-                return _Refusal(Reason.ACCOUNT_UNKNOWN, charge.account)
-        checks = []
-        for charge in grant.charges:
-            account = self._accounts[charge.account]
-            for period, start in (("total", 0), *charge.slices):
-                checks.append(_check(account, period, start, grant.recipient, charge.cost))
-        for check in checks:
-            if check.count.closed:
-                return _Refusal(Reason.CLOSED, check.account, check.period)
-        return sorted(checks, key=lambda check: not check.of_user)
+    def _end_due(self, until_ms: int | None = None, at_most: int | None = None) -> None:
+        """Bring what is due to its end, oldest first; without an instant by the greatest time the root has seen."""
+        if until_ms is None:
+            assert self.newest is not None
+            until_ms = self.newest.time_ms
+        due = [held for held in self._held if held.hold.due_ms <= until_ms]
+        for held in sorted(due, key=lambda held: held.ends_at)[:at_most]:
+            self._end(held)
 
+    def _end(self, held: _Held) -> None:
+        if held.hold.end == "release":
+            for record in held.grants:
+                self._take(record, record.stands, _ALL)
+        amounts = tuple(record.stands for record in held.grants)
+        outcome = Outcome.COMMITTED if any(amounts) else Outcome.RELEASED
+        for record in held.grants:
+            record.outcome, record.told, record.entry, record.hold = outcome, record.stands, self._entry, None
+        self._held.remove(held)
+        self._tell(held.proposal, Decision(outcome, held.offer, amounts))
 
-def _again(known: tuple[str, int, Decision], content: tuple[str, int]) -> Decision:
-    conflicting = known[:2] != content
-    return msgspec.structs.replace(known[2], repeated=True, conflicting=conflicting)
+    def _tell(self, request: Request, decision: Decision) -> None:
+        self._also.append((request, msgspec.structs.replace(decision, entry=self._entry, unpublished=True)))
 
+    # Reversals.
 
-def _check(account: _Account, period: str, start: int, user: str, cost: int | None) -> _Check:
-    if period.startswith("user"):
-        count = account.users.setdefault((period, start, user), _Count())
-    else:
-        count = account.counts.setdefault((period, start), _Count())
-    limit = next((limit for limit in account.spec.limits if limit.period == period), None)
-    grants = limit.grants if limit and limit.grants is not None else CAP_LIMIT
-    amount = limit.amount if limit and limit.amount is not None else CAP_LIMIT
-    return _Check(account.spec.name, period, count, grants, amount, limit.when_full if limit else WhenFull.SKIP, cost)
+    def _reverse(self, reversal: Reversal) -> Decision:
+        known = self._reversals.get(reversal.reversal_id)
+        if known is not None:
+            return msgspec.structs.replace(known[1], repeated=True, conflicting=known[0] != reversal)
+        amounts, left = [], reversal.amount or 0
+        for place, occurrence in enumerate(reversal.occurrences):
+            home = _home(occurrence)
+            record = self._grants.get(home)
+            counted = 0
+            if isinstance(record, _Made):
+                if reversal.share is None:
+                    part = min(left, record.stands)
+                    left -= part
+                else:
+                    part = max(0, _share(record.amount, reversal.share) - record.taken)
+                counted = 0 if record.hold else part
+                self._take(record, part, reversal.gives_back)
+                if record.hold and not any(one.stands for one in record.hold.grants):
+                    self._end(record.hold)
+            elif reversal.share is not None and not isinstance(record, _Denied):
+                waiting = _Waiting(reversal, place)
+                if record is None or _is_greater(waiting.share, record.share):
+                    self._grants[home] = waiting
+            amounts.append(counted)
+        outcome = Outcome.REVERSED if any(amounts) else Outcome.UNCHANGED
+        decision = Decision(outcome, amounts=tuple(amounts), entry=self._entry)
+        self._reversals[reversal.reversal_id] = reversal, decision
+        return decision
 
+    def _overtaken(self, record: _Made, waiting: _Waiting) -> None:
+        """Take the part back for which a reversal has waited."""
+        part = _share(record.amount, waiting.share)
+        self._take(record, part, waiting.reversal.gives_back)
+        if part and not record.hold:
+            amounts = [0] * len(waiting.reversal.occurrences)
+            amounts[waiting.place] = part
+            self._tell(waiting.reversal, Decision(Outcome.REVERSED, amounts=tuple(amounts)))
 
-def _fitting(checks: list[_Check], asked: int, cuttable: bool) -> int | _Refusal:
-    """The amount that fits every limit, at most what is asked."""
-    amount, emptied = asked, None
-    if cuttable:
-        for check in checks:
-            if check.when_full is WhenFull.CUT and check.cost is None:
-                left = max(0, check.amount_cap - check.count.amount)
-                if left < amount:
-                    amount, emptied = left, check if left == 0 else None
-    for of_user, by_count, reason in (
-        (True, True, Reason.USER_GRANTS),
-        (True, False, Reason.USER_AMOUNT),
-        (False, True, Reason.GRANTS),
-        (False, False, Reason.AMOUNT),
-    ):
-        for check in checks:
-            if check.of_user is not of_user:
-                continue
-            use, cap = (check.count.grants, check.grants_cap) if by_count else (check.count.amount, check.amount_cap)
-            more = 1 if by_count else check.charged(amount)
-            if use + more > cap or (not by_count and check is emptied):
-                return _Refusal(reason, check.account, check.period, use, cap, check)
-    return amount
+    def _take(self, record: _Made, part: int, gives_back: Collection[str]) -> None:
+        if part:
+            record.taken += part
+            self._accounts.give_back(record.grant, part, record.stands == 0, gives_back)
 
 
-def _snapshot(name: str, account: _Account) -> AccountSnapshot:
-    limits = {limit.period: limit for limit in account.spec.limits}
-    uses = []
-    for period, start in sorted({("total", 0), *account.counts}, key=lambda slice_: (slice_[0] != "total", slice_)):
-        count, limit = account.counts.get((period, start), _Count()), limits.get(period)
-        if (count.grants, count.amount, count.closed) != (0, 0, False) or period == "total":
-            caps = (limit.grants, limit.amount) if limit else (None, None)
-            uses.append(Use(period, start, count.grants, count.amount, *caps, count.closed))
-    return AccountSnapshot(name, account.spec.unit, account.version, tuple(uses))
+def _is_single(proposal: Proposal) -> bool:
+    """Remembered under its grant's id alone."""
+    return len(proposal.offers) == 1 and len(proposal.offers[0].grants) == 1
+
+
+def _home(grant: GrantRequest | Occurrence) -> _Home:
+    return grant.campaign, grant.generation, grant.grant_id
+
+
+def _share(amount: int, share: tuple[int, int]) -> int:
+    return amount * share[0] // share[1]
+
+
+def _is_greater(share: tuple[int, int], other: tuple[int, int]) -> bool:
+    return share[0] * other[1] > other[0] * share[1]
+
+
+def _again(known: _Made | _Denied | _Listed, content: _Content) -> Decision:
+    if isinstance(known, _Denied):
+        return msgspec.structs.replace(known.decision, repeated=True, conflicting=known.content != content)
+    if isinstance(known, _Made):
+        known = _Listed((known.grant.recipient, known.grant.amount), known.offer, [known])
+    first = next(made for made in known.grants if made is not None)
+    amounts = tuple(made.told if made else 0 for made in known.grants)
+    return Decision(
+        first.outcome, known.offer, amounts, entry=first.entry, repeated=True, conflicting=known.content != content
+    )

@@ -2,7 +2,7 @@
 -- Make accounts or change their limits. Use and closed states stay as they are.
 --
 -- KEYS (1): [1] the root's control hash; account hashes, the set of accounts and the audit stream share its hash tag
--- ARGV: [1] cmsgpack list of [name, [unit, parent, [[period, grants, amount, when_full], ...]]], -1 = no cap   [2] who
+-- ARGV: [1] cmsgpack list of [name, [unit, parent, [[period, grants, amount, when_full, cooldown_ms], ...]]], -1 = none   [2] who
 -- Reply: how many accounts were made or changed.
 -- Writes: per changed account its hash (definition, version), the set of accounts, one audit entry.
 

@@ -1,0 +1,23 @@
+#!lua
+-- Bring the holds that are due by an instant to their end, the oldest first.
+--
+-- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- ARGV: [1] the instant, ms since the epoch   [2] the packed OrderKey of that instant   [3] how many holds at most
+--   [4] no requests, packed
+-- Reply: as of decide.lua, without answers: {entry or "0", empty list, cmsgpack list of {0, answer}, packed proposals};
+--   the last two only if there are any
+-- Writes: as decide.lua, for what ended; always that the root has seen the instant.
+
+--@include accounts
+--@include limits
+--@include records
+--@include log
+--@include reversals
+--@include holds
+
+read_due(tonumber(ARGV[1]), tonumber(ARGV[3]))
+finish_due(tonumber(ARGV[1]))
+save_accounts()
+save_records()
+save_holds()
+return finish('mature', ARGV[2], ARGV[4], {}, false)

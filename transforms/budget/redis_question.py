@@ -1,0 +1,178 @@
+"""What the scripts are asked and what they answer, as bytes: columns for the question, codes for the answers."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from schemas.order_keys import OrderKey, OrderKind
+from schemas.plans import DAY_MS
+from schemas.proposals import Charge, Decision, Lock, Proposal, Request, Reversal
+from schemas.results import Outcome, Reason
+
+pack = msgspec.msgpack.Encoder().encode
+unpack = msgspec.msgpack.Decoder().decode
+unpack_requests = msgspec.msgpack.Decoder(list[Request]).decode
+
+_OUTCOMES = tuple(Outcome)
+_REASONS = tuple(Reason)
+_SINGLE_HELD, _LIST, _REVERSAL = 1, 2, 3
+_FIXED_ARGUMENTS = 5
+
+
+class Question:
+    """The decide script's arguments. Routes, homes and users that repeat within the batch are sent once."""
+
+    def __init__(self, requests: Sequence[Request]) -> None:
+        self._routes: dict[tuple[tuple[Charge, ...], Lock | None], int] = {}
+        self._homes: dict[str, int] = {}
+        self._users: dict[str, int] = {}
+        self._route_of: list[int] = []
+        self._home_of: list[int] = []
+        self._user_of: list[int] = []
+        self._amounts: list[int] = []
+        self._ids: list[bytes] = []
+        self._decision_ids: list[bytes] = []
+        self._extra: list[bytes] = []
+        shapes = [
+            self._reversal(request) if isinstance(request, Reversal) else self._proposal(request)
+            for request in requests
+        ]
+        columns = [
+            [_route(charges, lock) for charges, lock in self._routes],
+            list(self._homes),
+            list(self._users),
+            self._route_of,
+            self._home_of,
+            self._user_of,
+            self._amounts,
+            [request.key.time_ms for request in requests],
+            shapes,
+        ]
+        newest = max(request.key for request in requests).packed()
+        ids, decision_ids = b"".join(self._ids), b"".join(self._decision_ids)
+        self.arguments = [pack(columns), pack(requests), ids, decision_ids, newest, *self._extra]
+
+    def _proposal(self, proposal: Proposal) -> object:
+        offers = proposal.offers
+        for offer in offers:
+            for grant in offer.grants:
+                route = (grant.charges, grant.lock)
+                self._route_of.append(self._routes.setdefault(route, len(self._routes) + 1))
+                self._home_of.append(self._home(f"{grant.campaign}:{grant.generation}"))
+                self._user_of.append(self._users.setdefault(grant.recipient, len(self._users) + 1))
+                self._amounts.append(_sendable(grant.amount))
+                self._ids.append(grant.grant_id)
+        is_single = len(offers) == 1 and len(offers[0].grants) == 1
+        if is_single and proposal.hold is None:
+            return 1
+        place, ends = 0, 0
+        if proposal.hold is not None:
+            due = proposal.key._replace(time_ms=proposal.hold.due_ms, kind=OrderKind.TIMER)
+            place, ends = self._add(pack(proposal), due.packed()), int(proposal.hold.end == "commit")
+        if is_single:
+            return [_SINGLE_HELD, place, ends]
+        self._decision_ids.append(proposal.decision_id)
+        return [_LIST, place, ends, _day(proposal.key), *(len(offer.grants) for offer in offers)]
+
+    def _reversal(self, reversal: Reversal) -> object:
+        content = pack(reversal)
+        named = [reversal.reversal_id, _content_digest(content), *(one.grant_id for one in reversal.occurrences)]
+        place = self._add(content, b"".join(named))
+        x, y = reversal.share or (0, 0)
+        homes = [self._home(f"{one.campaign}:{one.generation}") for one in reversal.occurrences]
+        gives = " ".join(reversal.gives_back)
+        return [_REVERSAL, place, _day(reversal.key), x, y, reversal.amount or 0, gives, *homes]
+
+    def _home(self, name: str) -> int:
+        return self._homes.setdefault(name, len(self._homes) + 1)
+
+    def _add(self, *arguments: bytes) -> int:
+        """Further arguments; the place of the first, 1-based."""
+        place = _FIXED_ARGUMENTS + len(self._extra) + 1
+        self._extra += arguments
+        return place
+
+
+def instant(time_ms: int) -> bytes:
+    """The least OrderKey of an instant, packed."""
+    return OrderKey(time_ms, OrderKind.OPERATION, "", "", 0, "").packed()
+
+
+def read_decisions(
+    requests: Sequence[Request], answers: list[Any], brought: Sequence[bytes], entry: str
+) -> list[Decision]:
+    """One decision per request, each with what was brought about beside it."""
+    decisions = [
+        _granted_whole(request, entry) if answer == 1 else _decision(answer)
+        for request, answer in zip(requests, answers, strict=True)
+    ]
+    also: dict[int, list[tuple[Request, Decision]]] = {}
+    for number, cause, decision in _read_brought(brought):
+        also.setdefault(number - 1, []).append((cause, decision))
+    for number, found in also.items():
+        decisions[number] = msgspec.structs.replace(decisions[number], also=tuple(found))
+    return decisions
+
+
+def read_brought(brought: Sequence[bytes]) -> tuple[tuple[Request, Decision], ...]:
+    """What a call without requests brought about."""
+    return tuple((cause, decision) for _, cause, decision in _read_brought(brought))
+
+
+def _read_brought(brought: Sequence[bytes]) -> list[tuple[int, Request, Decision]]:
+    if not brought:
+        return []
+    told, causes = brought
+    pairs = zip(unpack(told), unpack_requests(causes), strict=True)
+    return [(number, cause, _decision(answer)) for (number, answer), cause in pairs]
+
+
+def _granted_whole(request: Request, entry: str) -> Decision:
+    assert isinstance(request, Proposal)
+    return Decision(Outcome.GRANTED, 0, (request.offers[0].grants[0].amount,), entry=entry, unpublished=True)
+
+
+def _decision(answer: list[Any]) -> Decision:
+    code, repeated, conflicting, entry, unpublished, *rest = answer
+    outcome = _OUTCOMES[code - 1]
+    told: dict[str, Any] = {
+        "repeated": bool(repeated),
+        "conflicting": bool(conflicting),
+        "entry": str(entry) if entry else "",
+        "unpublished": bool(unpublished),
+    }
+    if outcome is Outcome.DENIED:
+        reason, account, period, use, cap = rest
+        return Decision(outcome, reason=_REASONS[reason - 1], account=account, period=period, use=use, cap=cap, **told)
+    if outcome in (Outcome.REVERSED, Outcome.UNCHANGED):
+        return Decision(outcome, amounts=tuple(rest), **told)
+    return Decision(outcome, rest[0], tuple(rest[1:]), **told)
+
+
+def _route(charges: tuple[Charge, ...], lock: Lock | None) -> list[object]:
+    """As in lua/parts/accounts.lua; the scripts have no null in their arrays: -1 is no cost, [] no lock."""
+    wire: list[object] = [[lock.group, lock.start_ms] if lock else []]
+    for charge in charges:
+        flat: list[object] = [charge.account, -1 if charge.cost is None else charge.cost]
+        for period, start in charge.slices:
+            flat += (period, start)
+        wire.append(flat)
+    return wire
+
+
+def _sendable(amount: object) -> int:
+    """The amount as it is, so that the script judges it; 0, which it refuses, for what has no 64 bits or is no int."""
+    return amount if type(amount) is int and -(2**63) <= amount < 2**63 else 0
+
+
+def _day(key: OrderKey) -> str:
+    """The group of records of a decision or reversal."""
+    return str(key.time_ms // DAY_MS)
+
+
+def _content_digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).digest()
