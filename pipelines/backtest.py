@@ -5,6 +5,7 @@ Read once into shards of users, advance each user in total order, settle all pro
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import apache_beam as beam
@@ -27,11 +28,13 @@ class BacktestInput:
     Attributes:
       parts: of the event files. profiles: (user id, attributes), whole and from the beginning of time.
       plan_sets: in force one after the other; a folder is one set.
+      until_ms: where time ends; None = at the greatest event time of the input.
     """
 
     parts: tuple[FilePart, ...]
     profiles: tuple[tuple[str, dict[str, object]], ...]
     plan_sets: tuple[PlanSet, ...]
+    until_ms: int | None = None
 
 
 @dataclass(frozen=True)
@@ -56,16 +59,22 @@ def build_backtest(
 ) -> BacktestOutput:
     """Wire the backtest; its files are written to the folder when the pipeline runs, its progress to scratch."""
     parts = pipeline | "Parts" >> beam.Create(given.parts, reshuffle=False)
-    read = parts | ReadShards(given.plan_sets[-1].schema, limit, Progress(scratch, "read"))
+    plan_sets = [encode_plan_set(plan_set) for plan_set in given.plan_sets]
+    read = parts | ReadShards(plan_sets, limit, Progress(scratch, "read"))
+    ends = read.newest_ms | "Ends" >> beam.CombineGlobally(_latest).without_defaults()
+    until_ms = beam.pvalue.AsSingleton(ends, default_value=None) if given.until_ms is None else given.until_ms
     profiles = pipeline | "Profiles" >> beam.Create(_profile_shards(given.profiles), reshuffle=False)
     shards = (read.shards, profiles) | "Shards" >> beam.Flatten()
-    plan_sets = [encode_plan_set(plan_set) for plan_set in given.plan_sets]
-    advanced = shards | AdvanceShards(plan_sets, Progress(scratch, "advanced"))
-    settled = advanced.runs | SettleRuns(ledger, Progress(scratch, "settled"))
+    advanced = shards | AdvanceShards(plan_sets, Progress(scratch, "advanced"), until_ms)
+    settled = advanced.runs | SettleRuns(ledger, Progress(scratch, "settled"), until_ms)
     tally = settled | ArchiveSettled(folder)
     letters = (read.dead_letter, advanced.dead_letter) | "DeadLetters" >> beam.Flatten()
     letters | ArchiveDeadLetters(folder)
     return BacktestOutput(tally, advanced.matched | "SumMatched" >> beam.CombinePerKey(sum))
+
+
+def _latest(times_ms: Iterable[int]) -> int | None:
+    return max(times_ms, default=None)
 
 
 def _profile_shards(profiles: tuple[tuple[str, dict[str, object]], ...]) -> list[tuple[int, bytes]]:

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from schemas.proposals import Decision, Proposal
+from schemas.proposals import Decision, Proposal, Request, Reversal
 from schemas.results import Outcome
 
 
 class Settled(msgspec.Struct, frozen=True, gc=False):
-    """A proposal and the ledger's answer to it."""
+    """A request and the ledger's answer to it."""
 
-    proposal: Proposal
+    request: Request
     decision: Decision
+
+
+def settled_in_order(requests: Sequence[Request], decisions: Sequence[Decision]) -> list[Settled]:
+    """Requests with their answers, and what was brought about beside them in its place: holds that came to their end
+    before, reversals that had waited behind."""
+    found: list[Settled] = []
+    for request, decision in zip(requests, decisions, strict=True):
+        if not decision.also:
+            found.append(Settled(request, decision))
+            continue
+        beside = [Settled(*pair) for pair in decision.also]
+        found += [settled for settled in beside if settled.decision.outcome is not Outcome.REVERSED]
+        found.append(Settled(request, decision))
+        found += [settled for settled in beside if settled.decision.outcome is Outcome.REVERSED]
+    return found
 
 
 def rfc3339(time_ms: int) -> str:
@@ -32,13 +48,17 @@ def _minute_text(minute: int) -> str:
     return (datetime(1970, 1, 1) + timedelta(minutes=minute)).isoformat()[:17]
 
 
+_MADE = (Outcome.GRANTED, Outcome.COMMITTED)
+
+
 def grant_records(settled: Settled) -> list[dict[str, Any]]:
-    """The records of schemas/avro/grant.avsc for an approved proposal, one per grant made; [] for a denied one."""
-    proposal, decision = settled.proposal, settled.decision
-    if decision.outcome is not Outcome.GRANTED or decision.offer is None:
+    """The records of schemas/avro/grant.avsc for a proposal that is approved, or whose hold was committed, one per grant
+    made; [] for any other answer. A hold's grants are made when it comes to its end."""
+    proposal, decision = settled.request, settled.decision
+    if decision.outcome not in _MADE or decision.offer is None or not isinstance(proposal, Proposal):
         return []
-    key, tenant = proposal.key, proposal.tenant
-    event_id, event_time = key.event_id, rfc3339(key.time_ms)
+    key, tenant, hold = proposal.key, proposal.tenant, proposal.hold
+    event_id, event_time = key.event_id, rfc3339(key.time_ms if hold is None else hold.due_ms)
     return [
         {
             "grant_id": grant.grant_id.hex(),
@@ -51,6 +71,9 @@ def grant_records(settled: Settled) -> list[dict[str, Any]]:
             "amount": amount,
             "asked": grant.amount,
             "unit": grant.unit,
+            "kind": grant.kind,
+            "details": dict(grant.details),
+            "expires_at": None if grant.expires_ms is None else rfc3339(grant.expires_ms),
         }
         for grant, amount in zip(proposal.offers[decision.offer].grants, decision.amounts, strict=True)
         if amount
@@ -62,8 +85,8 @@ def denial_records(settled: Settled) -> list[dict[str, Any]]:
 
     A denied list of offers is one denial, told by its last offer's first grant.
     """
-    proposal, decision = settled.proposal, settled.decision
-    if decision.outcome is not Outcome.DENIED or decision.reason is None:
+    proposal, decision = settled.request, settled.decision
+    if decision.outcome is not Outcome.DENIED or decision.reason is None or not isinstance(proposal, Proposal):
         return []
     key, grant = proposal.key, proposal.offers[-1].grants[0]
     return [
@@ -84,3 +107,31 @@ def denial_records(settled: Settled) -> list[dict[str, Any]]:
             "cap": decision.cap,
         }
     ]
+
+
+def reversal_records(settled: Settled) -> list[dict[str, Any]]:
+    """The record of schemas/avro/reversal.avsc for a reversal that took something back; [] for any other answer."""
+    reversal, decision = settled.request, settled.decision
+    if decision.outcome is not Outcome.REVERSED or not isinstance(reversal, Reversal):
+        return []
+    parts = [
+        {"grant_id": occurrence.grant_id.hex(), "amount": amount}
+        for occurrence, amount in zip(reversal.occurrences, decision.amounts, strict=True)
+        if amount
+    ]
+    return [
+        {
+            "tenant": reversal.tenant,
+            "campaign_id": reversal.campaign,
+            "user_id": reversal.user,
+            "event_id": reversal.event_id,
+            "event_time": rfc3339(reversal.event_time_ms),
+            "amount": sum(decision.amounts),
+            "unit": reversal.unit,
+            "parts": parts,
+        }
+    ]
+
+
+RECORDS = {"grant": grant_records, "denial": denial_records, "reversal": reversal_records}
+"""By the kind of record."""

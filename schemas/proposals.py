@@ -132,6 +132,7 @@ class Reversal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="r"):
         denies it, a part is taken back as soon as it is granted.
       amount: at most so much is taken back over the occurrences, in order, each at most what still stands of it; of
         what is not decided yet, nothing.
+      unit: of the grants.
       gives_back: of "budget" (the accounts' counters of all users), "limits" (the user's own), "lock".
     """
 
@@ -145,6 +146,7 @@ class Reversal(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="r"):
     share: tuple[int, int] | None = None
     amount: int | None = None
     gives_back: tuple[str, ...] = ("budget", "limits", "lock")
+    unit: str = ""
 
     @property
     def reversal_id(self) -> bytes:

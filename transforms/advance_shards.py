@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import apache_beam as beam
@@ -18,8 +19,8 @@ from apache_beam.pvalue import PCollection, TaggedOutput
 from schemas.dead_letters import DeadLetter, DeadLetterReason
 from schemas.events import Event
 from schemas.plans import DAY_MS, decode_plan_set
-from schemas.proposals import Proposal
-from transforms.engine import Profile, Timeline, UserState, Verdict, advance
+from schemas.proposals import Request
+from transforms.engine import Profile, Tick, Timeline, UserState, Verdict, advance
 from transforms.metrics import Count, count
 from transforms.progress import Progress
 from transforms.rare_collections import collect_rarely
@@ -54,12 +55,12 @@ def shard_of(user_id: str) -> int:
 
 encode_shard = msgspec.msgpack.Encoder().encode
 _decode_shard = msgspec.msgpack.Decoder(ShardBlob).decode
-_decode_proposals = msgspec.msgpack.Decoder(list[Proposal]).decode
+_decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
 
 
-def encode_run(slice_number: int, proposals: list[Proposal]) -> bytes:
-    """Proposals of one shard within one slice of time, in OrderKey order, as bytes."""
-    return slice_number.to_bytes(8, "big", signed=True) + encode_shard(proposals)
+def encode_run(slice_number: int, requests: list[Request]) -> bytes:
+    """Requests of one shard within one slice of time, in OrderKey order, as bytes."""
+    return slice_number.to_bytes(8, "big", signed=True) + encode_shard(requests)
 
 
 def run_slice(run: bytes) -> int:
@@ -67,24 +68,28 @@ def run_slice(run: bytes) -> int:
     return int.from_bytes(run[:8], "big", signed=True)
 
 
-def decode_run(run: bytes) -> list[Proposal]:
-    """The proposals of a run's bytes."""
-    return _decode_proposals(memoryview(run)[8:])
+def decode_run(run: bytes) -> list[Request]:
+    """The requests of a run's bytes."""
+    return _decode_requests(memoryview(run)[8:])
 
 
 class AdvanceShards(beam.PTransform):  # type: ignore[misc]
-    """From (shard, encoded ShardBlob) to runs of proposals."""
+    """From (shard, encoded ShardBlob) to runs of requests.
 
-    def __init__(self, plan_sets: Iterable[bytes], progress: Progress) -> None:
+    Args:
+      until_ms: a singleton: where time ends; absences due up to then fire. None = nothing was read.
+    """
+
+    def __init__(self, plan_sets: Iterable[bytes], progress: Progress, until_ms: Any) -> None:
         super().__init__()
-        self._plan_sets, self._progress = tuple(plan_sets), progress
+        self._plan_sets, self._progress, self._until_ms = tuple(plan_sets), progress, until_ms
 
     def expand(self, shards: PCollection[tuple[int, bytes]]) -> AdvancedShards:
         advanced = (
             shards
             | "GroupByShard" >> beam.GroupByKey()
             | "AdvanceShard"
-            >> beam.ParDo(_AdvanceShardFn(self._plan_sets, self._progress)).with_outputs(
+            >> beam.ParDo(_AdvanceShardFn(self._plan_sets, self._progress), self._until_ms).with_outputs(
                 MATCHED, DEAD_LETTER, main="runs"
             )
         )
@@ -100,16 +105,16 @@ class _AdvanceShardFn(beam.DoFn):  # type: ignore[misc]
         collect_rarely()
         self._timeline = Timeline([decode_plan_set(raw) for raw in self._plan_sets])
 
-    def process(self, element: tuple[int, Iterable[bytes]]) -> Iterator[Any]:
+    def process(self, element: tuple[int, Iterable[bytes]], until_ms: int | None) -> Iterator[Any]:
         assert self._timeline is not None
         profiles, events = _unpacked(element[1])
-        shard = _Shard(self._timeline, profiles)
+        shard = _Shard(self._timeline, profiles, until_ms)
         shard.advance(events)
         yield from shard.runs()
         for campaign, times in sorted(shard.matched.items()):
             yield TaggedOutput(MATCHED, (campaign, times))
         for event in shard.too_old:
-            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, shard.floor_ms[event.user_id]))
+            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, shard.floor_ms[event.subject]))
         shard.count()
         self._progress.add(len(events))
 
@@ -117,9 +122,10 @@ class _AdvanceShardFn(beam.DoFn):  # type: ignore[misc]
 class _Shard:
     """One shard's users, advanced one after the other."""
 
-    def __init__(self, timeline: Timeline, profiles: dict[str, dict[str, Any]]) -> None:
-        self._timeline, self._profiles = timeline, profiles
-        self._proposals: list[Proposal] = []
+    def __init__(self, timeline: Timeline, profiles: dict[str, dict[str, Any]], until_ms: int | None) -> None:
+        self._timeline, self._profiles, self._until_ms = timeline, profiles, until_ms
+        self._requests: list[Request] = []
+        self._open = 0
         self._verdicts: Counter[Verdict] = Counter()
         self._over_limit = 0
         self._with_match = 0
@@ -129,43 +135,55 @@ class _Shard:
 
     def advance(self, events: list[Event]) -> None:
         """Events of all the shard's users, sorted by user and total order."""
-        state, user, at = UserState(), None, self._timeline.at
-        proposals, verdicts, matched = self._proposals, self._verdicts, self.matched
+        state, subject, timeline = UserState(), None, self._timeline
+        requests, verdicts, matched = self._requests, self._verdicts, self.matched
         advanced = 0  # by far the most: counted apart, since an enum is slow to hash
         for event in events:
-            if event.user_id != user:
-                user = event.user_id
-                state = self._fresh(user, at(event.time_ms))
-            done = advance(state, event, at(event.time_ms))
+            if (event.given_subject or event.user_id) != subject:
+                self._end(state)
+                subject = event.given_subject or event.user_id
+                state = self._fresh(subject)
+            done = advance(state, event, timeline)
             state = done.state
-            if done.verdict is Verdict.ADVANCED:
+            if done.requests:
+                requests.extend(done.requests)
+            if event.given_subject:
+                pass
+            elif done.verdict is Verdict.ADVANCED:
                 advanced += 1
             else:
                 verdicts[done.verdict] += 1
             if done.matched:
                 self._with_match += 1
-                proposals.extend(done.proposals)
                 for campaign in done.matched:
                     matched[campaign] += 1
                 self._over_limit += len(done.over_limit)
             elif done.verdict is Verdict.TOO_OLD:
                 self.too_old.append(event)
-                self.floor_ms[event.user_id] = state.floor_ms
+                self.floor_ms[event.subject] = state.floor_ms
+        self._end(state)
         verdicts[Verdict.ADVANCED] += advanced
 
-    def _fresh(self, user: str, plans: Any) -> UserState:
-        profile = self._profiles.get(user)
+    def _fresh(self, subject: str) -> UserState:
+        profile = self._profiles.get(subject)
         state = UserState()
-        return advance(state, Profile(user, profile), plans).state if profile else state
+        return advance(state, Profile(subject, profile), self._timeline).state if profile else state
+
+    def _end(self, state: UserState) -> None:
+        """Time has come to its end for this user: what falls due by then fires, the rest stays open."""
+        if state.due_ms is not None and self._until_ms is not None:
+            done = advance(state, Tick(self._until_ms), self._timeline)
+            self._requests.extend(done.requests)
+            self._open += self._timeline.latest_compiled.open_absences(done.state)
 
     def runs(self) -> Iterator[tuple[str, bytes]]:
-        """The proposals, a run a slice of time."""
-        slices: dict[int, list[Proposal]] = defaultdict(list)
-        for proposal in self._proposals:
-            slices[proposal.key.time_ms // SLICE_MS].append(proposal)
-        for number, proposals in sorted(slices.items()):
-            proposals.sort(key=lambda proposal: proposal.key)
-            yield self._timeline.latest.tenant, encode_run(number, proposals)
+        """The requests, a run a slice of time."""
+        slices: dict[int, list[Request]] = defaultdict(list)
+        for request in self._requests:
+            slices[request.key.time_ms // SLICE_MS].append(request)
+        for number, requests in sorted(slices.items()):
+            requests.sort(key=attrgetter("key"))
+            yield self._timeline.latest.tenant, encode_run(number, requests)
 
     def count(self) -> None:
         """Tell the metrics what this shard came to."""
@@ -173,7 +191,8 @@ class _Shard:
             count(name, self._verdicts[verdict])
         count(Count.EVENTS_MATCHED, self._with_match)
         count(Count.COUNTERS_OVER_LIMIT, self._over_limit)
-        count(Count.PROPOSALS_MADE, len(self._proposals))
+        count(Count.ABSENCES_OPEN, self._open)
+        count(Count.PROPOSALS_MADE, len(self._requests))
 
 
 VERDICT_COUNTS = {
@@ -181,6 +200,8 @@ VERDICT_COUNTS = {
     Verdict.DUPLICATE: Count.EVENTS_DUPLICATE,
     Verdict.CONFLICTING_DUPLICATE: Count.EVENTS_CONFLICTING_DUPLICATE,
     Verdict.TOO_OLD: Count.EVENTS_TOO_OLD,
+    Verdict.LATE: Count.EVENTS_LATE,
+    Verdict.TOO_LATE: Count.EVENTS_TOO_LATE,
 }
 
 
@@ -204,5 +225,5 @@ def _unpacked(blobs: Iterable[bytes]) -> tuple[dict[str, dict[str, Any]], list[E
         read = _decode_shard(blob)
         profiles.update(read.profiles)
         events += read.events
-    events.sort(key=lambda event: (event.user_id, event.time_ms, event.event_id))
+    events.sort(key=lambda event: (event.given_subject or event.user_id, event.time_ms, event.event_id, event.user_id))
     return profiles, events

@@ -1,4 +1,4 @@
-"""Archive what was settled as files: grants and denials, in the order in which they were decided.
+"""Archive what was settled as files: grants, denials and reversals, in the order in which they were decided.
 
 Written under a temporary name and renamed when the bundle ends, so that a file with its final name is whole and a
 retried bundle starts over.
@@ -17,7 +17,7 @@ from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 
 from schemas.codec import ContainerWriter
-from schemas.grants import Settled, denial_records, grant_records
+from schemas.grants import RECORDS, Settled, denial_records, grant_records, reversal_records
 from schemas.results import Outcome
 from transforms.tally import Tally
 
@@ -25,7 +25,7 @@ _to_lines = msgspec.json.Encoder().encode_lines
 
 
 class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
-    """Write grants.jsonl, grants.avro, denials.jsonl and denials.avro; gives one encoded Tally.
+    """Write grants, denials and reversals, each as .jsonl and .avro; gives one encoded Tally.
 
     Meant for one settler: a second bundle with anything in it would replace the first one's files. An empty bundle
     (a runner of several workers makes one for each) writes nothing.
@@ -42,7 +42,7 @@ class ArchiveSettled(beam.PTransform):  # type: ignore[misc]
 class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, folder: str) -> None:
         self._folder = folder
-        self._files: tuple[RecordFiles, RecordFiles] | None = None
+        self._files: dict[str, RecordFiles] | None = None
         self._tally = Tally()
 
     def start_bundle(self) -> None:
@@ -52,23 +52,28 @@ class _ArchiveSettledFn(beam.DoFn):  # type: ignore[misc]
     def process(self, batch: list[Settled]) -> Iterator[bytes]:
         if self._files is None:
             folder = Path(self._folder)
-            self._files = RecordFiles(folder, "grants", "grant"), RecordFiles(folder, "denials", "denial")
+            self._files = {kind: RecordFiles(folder, f"{kind}s", kind) for kind in RECORDS}
         made: list[dict[str, Any]] = []
         denied: list[dict[str, Any]] = []
+        reversed_: list[dict[str, Any]] = []
         for settled in batch:
-            if settled.decision.outcome is Outcome.GRANTED:
+            outcome = settled.decision.outcome
+            if outcome is Outcome.GRANTED or outcome is Outcome.COMMITTED:
                 made += grant_records(settled)
-            else:
+            elif outcome is Outcome.DENIED:
                 denied += denial_records(settled)
-        for files, records in zip(self._files, (made, denied), strict=True):
-            files.write(records)
+            else:
+                reversed_ += reversal_records(settled)
+        for kind, records in (("grant", made), ("denial", denied), ("reversal", reversed_)):
+            self._files[kind].write(records)
+        self._tally.reverse(reversed_)
         self._tally.grant(made)
         self._tally.deny(denied)
         yield from ()
 
     def finish_bundle(self) -> Iterator[Any]:
         if self._files is not None:
-            for files in self._files:
+            for files in self._files.values():
                 files.close()
             yield GlobalWindows.windowed_value(self._tally.encoded())
 

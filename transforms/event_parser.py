@@ -21,6 +21,8 @@ from schemas.events import (
     ENVELOPE,
     EVENT_BYTES_MAX,
     ID_BYTES_MAX,
+    PROFILE_TYPES,
+    PROFILE_UPDATED,
     TIME_MAX_MS,
     TIME_MIN_MS,
     Event,
@@ -66,10 +68,15 @@ class EventParser:
             return self.from_record(_plain(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _no_json(error) from None
+        if record[self._names[1]] in PROFILE_TYPES:
+            return self.from_record(_plain(line))
         return self._checked(record)
 
     def from_record(self, record: Mapping[str, Any]) -> Event:
         """An event from a decoded record (Avro, Parquet); raises as `from_json`."""
+        event_type = record.get(self._names[1])
+        if isinstance(event_type, str) and event_type in PROFILE_TYPES:
+            return self._event(record, self._of_profile(event_type, record))
         given = {name: record[name] for name in self._fields if record.get(name) is not None}
         for path in self._times:
             _times_to_ms(given, path)
@@ -89,6 +96,23 @@ class EventParser:
             return user_id, _without_nulls(msgspec.convert(given, self._user_type))
         except msgspec.ValidationError as error:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"user {user_id!r}: {error}") from None
+
+    def _of_profile(self, event_type: str, record: Mapping[str, Any]) -> dict[str, Any]:
+        """What an event says of its user: the segment it names, or attributes of the user, None where one is removed."""
+        if event_type != PROFILE_UPDATED:
+            segment = record.get("segment")
+            if not isinstance(segment, str) or not segment:
+                raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"segment = {segment!r} names no segment")
+            return {"segment": segment}
+        named = {name: record[name] for name, _ in self._schema.user.fields if name in record}
+        given = {name: value for name, value in named.items() if value is not None}
+        for path in self._user_times:
+            _times_to_ms(given, path)
+        try:
+            told = _without_nulls(msgspec.convert(given, self._user_type))
+        except msgspec.ValidationError as error:
+            raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"{PROFILE_UPDATED}: {error}") from None
+        return {**told, **dict.fromkeys(named.keys() - given.keys())}
 
     def _checked(self, record: dict[str, Any]) -> Event:
         """From a line of the declared types: only what a type cannot say is left to check."""
@@ -123,7 +147,7 @@ class EventParser:
                 if name in kept:
                     kept[name] = _timestamps(kept[name], self._fields[name], name)
         packed = _to_msgpack((event_type, time_ms, kept))
-        if _NULL in packed:  # or a number or a length that has this byte
+        if _NULL in packed and event_type not in PROFILE_TYPES:  # or a number or a length that has this byte
             kept = _without_nulls(kept)
             packed = _to_msgpack((event_type, time_ms, kept))
         return Event(time_ms, event_id, event_type, user_id, kept, zlib.crc32(packed))

@@ -24,6 +24,9 @@ class Count(StrEnum):
     EVENTS_DUPLICATE = "events_duplicate"
     EVENTS_CONFLICTING_DUPLICATE = "events_conflicting_duplicate"
     EVENTS_TOO_OLD = "events_too_old"
+    EVENTS_LATE = "events_late"
+    EVENTS_TOO_LATE = "events_too_late"
+    ABSENCES_OPEN = "absences_open"
     EVENTS_DEAD_LETTERED = "events_dead_lettered"
     COUNTERS_OVER_LIMIT = "counters_over_limit"
     PROPOSALS_MADE = "proposals_made"
@@ -31,6 +34,9 @@ class Count(StrEnum):
     PROPOSALS_CONFLICTING = "proposals_conflicting"
     GRANTS_EMITTED = "grants_emitted"
     DENIALS_EMITTED = "denials_emitted"
+    REVERSALS_EMITTED = "reversals_emitted"
+    HOLDS_MADE = "holds_made"
+    HOLDS_RELEASED = "holds_released"
     RECORDS_PUBLISHED = "records_published"
 
 

@@ -12,8 +12,9 @@ from typing import Any, Protocol
 import apache_beam as beam
 from apache_beam.pvalue import PCollection
 
-from schemas.grants import Settled, denial_records, grant_records
+from schemas.grants import RECORDS, Settled, settled_in_order
 from schemas.order_keys import OrderKey
+from transforms.budget.ports import LogEntry
 from transforms.metrics import Count, count
 from transforms.settle_budgets import LedgerAddress
 
@@ -22,7 +23,7 @@ class Sink(Protocol):
     """Where grants and denials go; picklable, connects when first used."""
 
     def send(self, kind: str, records: Sequence[dict[str, Any]]) -> None:
-        """Hand over records of one kind ("grant", "denial"); they may still be on their way."""
+        """Hand over records of one kind ("grant", "denial", "reversal"); they may still be on their way."""
         ...
 
     def confirm(self) -> None:
@@ -78,12 +79,13 @@ def send(sink: Sink, ledger: LedgerAddress, batch: Sequence[Settled]) -> int:
         entry = settled.decision.entry
         if settled.decision.repeated and settled.decision.unpublished and entry not in logged:
             logged.add(entry)
-            waiting += _as_logged(ledger, settled.proposal.tenant, entry)
-    grants = [record for settled in waiting for record in grant_records(settled)]
-    denials = [record for settled in waiting for record in denial_records(settled)]
-    sink.send("grant", grants)
-    sink.send("denial", denials)
-    return len(grants) + len(denials)
+            waiting += _as_logged(ledger, settled.request.tenant, entry)
+    sent = 0
+    for kind, records_of in RECORDS.items():
+        records = [record for settled in waiting for record in records_of(settled)]
+        sink.send(kind, records)
+        sent += len(records)
+    return sent
 
 
 def _as_logged(ledger: LedgerAddress, tenant: str, entry: str) -> list[Settled]:
@@ -91,8 +93,13 @@ def _as_logged(ledger: LedgerAddress, tenant: str, entry: str) -> list[Settled]:
     found = ledger(tenant).entry(entry)
     if found is None:
         return []
-    pairs = zip(found.requests, found.decisions, strict=True)
-    return [Settled(proposal, decision) for proposal, decision in pairs if not decision.repeated]
+    return logged(found)
+
+
+def logged(entry: LogEntry) -> list[Settled]:
+    """What a call decided for the first time, and what it brought about beside."""
+    told = settled_in_order(entry.requests, entry.decisions) + [Settled(*pair) for pair in entry.also]
+    return [settled for settled in told if not settled.decision.repeated]
 
 
 def note_published(ledger: LedgerAddress, batch: Sequence[Settled], on_published: OnPublished) -> None:
@@ -100,7 +107,7 @@ def note_published(ledger: LedgerAddress, batch: Sequence[Settled], on_published
     by_tenant: dict[str, set[str]] = {}
     for settled in batch:
         if settled.decision.unpublished and settled.decision.entry:
-            by_tenant.setdefault(settled.proposal.tenant, set()).add(settled.decision.entry)
+            by_tenant.setdefault(settled.request.tenant, set()).add(settled.decision.entry)
     for tenant, entries in by_tenant.items():
         ledger(tenant).unmark(sorted(entries))
-    on_published([settled.proposal.key for settled in batch])
+    on_published([settled.request.key for settled in batch])

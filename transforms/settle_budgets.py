@@ -6,6 +6,7 @@ it ends; no step that holds elements over a commit stands between the engine and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from operator import attrgetter
 from typing import Any, Protocol
@@ -14,8 +15,8 @@ import apache_beam as beam
 from apache_beam.pvalue import PCollection
 from apache_beam.transforms.window import GlobalWindows
 
-from schemas.grants import Settled
-from schemas.proposals import Decision, Proposal, decode_request
+from schemas.grants import Settled, settled_in_order
+from schemas.proposals import Decision, Request, decode_request
 from schemas.results import Outcome
 from transforms.advance_shards import decode_run, run_slice
 from transforms.budget.ports import BATCH_MAX, Ledger, LedgerInTurn
@@ -55,25 +56,29 @@ class SettleProposals(beam.PTransform):  # type: ignore[misc]
 
 
 class SettleRuns(beam.PTransform):  # type: ignore[misc]
-    """From (tenant, run of proposals), all of them, to Settled in OrderKey order: one settler a tenant."""
+    """From (tenant, run of requests), all of them, to Settled in OrderKey order: one settler a tenant.
 
-    def __init__(self, ledger: LedgerInTurnAddress, progress: Progress) -> None:
+    Args:
+      until_ms: a singleton: where time ends; holds due up to then come to their end. None = nothing was read.
+    """
+
+    def __init__(self, ledger: LedgerInTurnAddress, progress: Progress, until_ms: Any) -> None:
         super().__init__()
-        self._ledger, self._progress = ledger, progress
+        self._ledger, self._progress, self._until_ms = ledger, progress, until_ms
 
     def expand(self, runs: PCollection[tuple[str, bytes]]) -> PCollection[list[Settled]]:
         return (
             runs
             | "GroupByTenant" >> beam.GroupByKey()
             | "SettleBudgets"
-            >> beam.ParDo(_SettleRunsFn(self._ledger, self._progress)).with_output_types(list[Settled])
+            >> beam.ParDo(_SettleRunsFn(self._ledger, self._progress), self._until_ms).with_output_types(list[Settled])
         )
 
 
 class _SettleBundleFn(beam.DoFn):  # type: ignore[misc]
     def __init__(self, ledger: LedgerAddress) -> None:
         self._address = ledger
-        self._waiting: dict[str, list[Proposal]] = {}
+        self._waiting: dict[str, list[Request]] = {}
 
     def start_bundle(self) -> None:
         self._waiting = {}
@@ -102,45 +107,56 @@ class _SettleRunsFn(beam.DoFn):  # type: ignore[misc]
     def setup(self) -> None:
         collect_rarely()
 
-    def process(self, element: tuple[str, Iterable[bytes]]) -> Iterator[list[Settled]]:
+    def process(self, element: tuple[str, Iterable[bytes]], until_ms: int | None) -> Iterator[list[Settled]]:
         tenant, runs = element
-        for batch, decisions in self._address(tenant).decide_in_turn(ordered_batches(runs)):
+        ledger = self._address(tenant)
+        for batch, decisions in ledger.decide_in_turn(ordered_batches(runs)):
             self._progress.add(len(batch))
-            yield counted(list(map(Settled, batch, decisions)))
+            yield counted(settled_in_order(batch, decisions))
+        while until_ms is not None and (ended := ledger.mature(until_ms)):
+            yield counted([Settled(*pair) for pair in ended])
 
 
-def settle(decide: Callable[[list[Proposal]], list[Decision]], proposals: list[Proposal]) -> list[Settled]:
+def settle(decide: Callable[[list[Request]], list[Decision]], requests: list[Request]) -> list[Settled]:
     """Ask once for all of them."""
-    decisions = decide(proposals)
-    assert len(decisions) == len(proposals)
-    return list(map(Settled, proposals, decisions))
+    return settled_in_order(requests, decide(requests))
 
 
 def counted(batch: list[Settled]) -> list[Settled]:
     """Tell the metrics what the ledger said; to be called on the bundle's own thread."""
-    granted = denied = repeated = conflicting = 0
+    granted = repeated = conflicting = 0
+    others: Counter[Outcome] = Counter()
     for settled in batch:
         decision = settled.decision
         if decision.repeated:
             repeated += 1
             conflicting += decision.conflicting
-        elif decision.outcome is Outcome.DENIED:
-            denied += 1
-        else:
+        elif decision.outcome is Outcome.GRANTED or decision.outcome is Outcome.COMMITTED:
             granted += len(decision.amounts)
+        else:
+            others[decision.outcome] += 1
     count(Count.GRANTS_EMITTED, granted)
-    count(Count.DENIALS_EMITTED, denied)
+    for outcome, name in _COUNTED:
+        count(name, others[outcome])
     count(Count.PROPOSALS_REPEATED, repeated)
     count(Count.PROPOSALS_CONFLICTING, conflicting)
     return batch
 
 
-def ordered_batches(runs: Iterable[bytes]) -> Iterator[list[Proposal]]:
-    """All runs' proposals in OrderKey order, in batches; one slice of time is decoded at once."""
+_COUNTED = (
+    (Outcome.DENIED, Count.DENIALS_EMITTED),
+    (Outcome.HELD, Count.HOLDS_MADE),
+    (Outcome.RELEASED, Count.HOLDS_RELEASED),
+    (Outcome.REVERSED, Count.REVERSALS_EMITTED),
+)
+
+
+def ordered_batches(runs: Iterable[bytes]) -> Iterator[list[Request]]:
+    """All runs' requests in OrderKey order, in batches; one slice of time is decoded at once."""
     by_slice: dict[int, list[bytes]] = {}
     for run in runs:
         by_slice.setdefault(run_slice(run), []).append(run)
-    rest: list[Proposal] = []
+    rest: list[Request] = []
     for number in sorted(by_slice):
         proposals = [proposal for run in by_slice.pop(number) for proposal in decode_run(run)]
         proposals.sort(key=attrgetter("key"))

@@ -19,6 +19,7 @@ class CampaignTally(msgspec.Struct, array_like=True):
     Attributes:
       amount: granted, in minor units. cut: grants given less than asked. users: who got at least one.
       denied: by reason. exhausted_at: event time of the first grant that a limit in total refused, RFC 3339.
+      taken_back: by reversals, in minor units.
       first_at, last_at: event times of the first and the last grant.
     """
 
@@ -30,6 +31,7 @@ class CampaignTally(msgspec.Struct, array_like=True):
     exhausted_at: str | None = None
     first_at: str | None = None
     last_at: str | None = None
+    taken_back: int = 0
 
 
 class Tally:
@@ -55,6 +57,11 @@ class Tally:
             entry.denied[record["reason"]] = entry.denied.get(record["reason"], 0) + 1
             if entry.exhausted_at is None and record["reason"] in _TURNED_AWAY and record["period"] == "total":
                 entry.exhausted_at = record["event_time"]
+
+    def reverse(self, records: Iterable[dict[str, Any]]) -> None:
+        """Take in records of schemas/avro/reversal.avsc."""
+        for record in records:
+            self._of(record).taken_back += record["amount"]
 
     def _of(self, record: dict[str, Any]) -> CampaignTally:
         entry = self.campaigns.get(record["campaign_id"])

@@ -55,6 +55,7 @@ class BacktestRequest:
 
     Attributes:
       events, users: paths or globs. out: folder for the results, made if missing.
+      until_ms: where time ends, ms since the epoch; None = at the input's greatest event time.
     """
 
     events: Sequence[str]
@@ -62,6 +63,7 @@ class BacktestRequest:
     out: Path
     users: Sequence[str] = ()
     limit: DeadLetterLimit = DeadLetterLimit()
+    until_ms: int | None = None
 
 
 def run_backtest(request: BacktestRequest, say: Say | None = None) -> Summary:
@@ -101,7 +103,7 @@ def _input(request: BacktestRequest) -> BacktestInput:
     if request.users:
         parser = EventParser(request.plan_set.schema)
         profiles = [profile for path in expand(request.users) for profile in read_users(path, parser)]
-    return BacktestInput(tuple(parts), tuple(profiles), (request.plan_set,))
+    return BacktestInput(tuple(parts), tuple(profiles), (request.plan_set,), request.until_ms)
 
 
 @contextmanager
@@ -195,17 +197,17 @@ def _campaigns(
     rows = {}
     for plan in plan_set.plans:
         entry, total = tally.get(plan.campaign, CampaignTally()), caps[f"campaign/{plan.campaign}"]
-        incentive = plan.incentive or (plan.counter and plan.counter.steps[0].incentive)
         rows[plan.campaign] = CampaignSummary(
             matched=matched.get(plan.campaign, 0),
             granted=entry.granted,
             amount=entry.amount,
-            unit=incentive.unit if incentive else "",
+            unit=plan.unit,
             cut=entry.cut,
             denied=entry.denied,
             cap_grants=total.grants_cap,
             cap_amount=total.amount_cap,
             exhausted_at=entry.exhausted_at,
+            taken_back=entry.taken_back,
             first_at=entry.first_at,
             last_at=entry.last_at,
         )

@@ -22,6 +22,7 @@ class CampaignSummary(msgspec.Struct, kw_only=True):
     denied: dict[str, int]
     cap_grants: int | None
     cap_amount: int | None
+    taken_back: int
     exhausted_at: str | None
     first_at: str | None
     last_at: str | None

@@ -51,6 +51,11 @@ class AbsenceRunner:
             del entry.pending[: len(up)]
         return up
 
+    def open_count(self, state: UserState) -> int:
+        """How many wait."""
+        entry = self._entry(state)
+        return len(entry.pending) if entry is not None else 0
+
     def next_due_ms(self, state: UserState) -> int | None:
         """When the next time is up; None = nothing waits."""
         entry = self._entry(state)

@@ -114,7 +114,7 @@ class CompiledCampaign:
         for pending in self.absence.due(state, until_ms):
             if end_ms is not None and pending.due_ms >= end_ms:
                 continue
-            cause = Cause(pending.event_id, pending.time_ms)
+            cause = Cause(pending.event_id, pending.time_ms, pending.subject)
             offer, _ = self._offers.offer(_EVENT_ITSELF[0], pending.given, cause, pending.due_ms)
             opening = pending.event_id
             key = OrderKey(pending.due_ms, OrderKind.TIMER, opening, pending.subject, 1, self.id, opening)
@@ -194,7 +194,7 @@ class CompiledCampaign:
         given = self._offers.given(firing.step, view, user, subject)
         if given is None:
             return None
-        offer, generation = self._offers.offer(firing, given, Cause(event.event_id, event.time_ms), event.time_ms)
+        offer, generation = self._offers.offer(firing, given, Cause(event.event_id, event.time_ms, subject), event.time_ms)
         opening = firing.opening.event_id if firing.opening is not None else ""
         key = OrderKey(
             event.time_ms, OrderKind.EVENT, event.event_id, subject, 1, self.id, opening, firing.step, firing.n
@@ -272,6 +272,10 @@ class CompiledSet:
         """The user as conditions see it: `segments` is always there."""
         return {**profile, "segments": []} if self._reads_segments and "segments" not in profile else profile
 
+    def open_absences(self, state: UserState) -> int:
+        """How many events wait for another not to come."""
+        return sum(campaign.absence.open_count(state) for campaign in self.absences if campaign.absence is not None)
+
     def next_due_ms(self, state: UserState) -> int | None:
         """When the next absence falls due; None = none waits."""
         due = [campaign.absence.next_due_ms(state) for campaign in self.absences if campaign.absence is not None]
@@ -306,6 +310,7 @@ class CompiledSet:
                 times.append(end)
         drops = [min(times) + self.horizon_ms + 1] if times else []
         due = [state.due_ms] if state.due_ms is not None else []
+        due += [event.time_ms for event in state.waiting[:1]]
         return min([*drops, *due], default=None)
 
     def _entry(self, state: UserState, name: str) -> tuple[EntryRunner | None, Entry | None]:

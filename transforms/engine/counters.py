@@ -184,6 +184,8 @@ class _SlidingCounter:
             after = before + added
         else:
             before, after = _insert_values(entry, first, place, time_ms, added)  # type: ignore[arg-type]
+            if before == after:
+                return []
         firings = self._fire(before, after)
         if firings and self._restart:
             times.clear()
@@ -289,6 +291,7 @@ class OpenedCounter:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._within_ms, self._once_per_value = opening.within_ms, opening.once_per_value
         self._rule = _WindowRule(counter, again)
+        self._multiples = counter.fires == "every"
 
     def open(self, state: UserState, event: Event, value: str | int | None) -> bool:
         """Begin a window; False where no more can be kept."""
@@ -357,9 +360,14 @@ class OpenedCounter:
             if firings and len(entry.fired) >= VALUES_MAX:
                 return [], False
             known = []
-        fresh = [firing for firing in firings if f"{firing.step}:{firing.n}" not in known]
+        fresh = []
+        for firing in firings:
+            name = f"{firing.step}:{firing.n if self._multiples else 0}"
+            if name not in known:
+                known = [*known, name]
+                fresh.append(firing)
         if fresh:
-            entry.fired[value] = known + [f"{firing.step}:{firing.n}" for firing in fresh]
+            entry.fired[value] = known
         return fresh, True
 
 
@@ -413,8 +421,12 @@ class _WindowRule:
     ) -> list[Firing] | CounterFull:
         if not self._distinct:
             window.value += added  # type: ignore[operator]
-        elif not self._add_values(window, added):  # type: ignore[arg-type]
-            return CounterFull([])
+        else:
+            before = window.value
+            if not self._add_values(window, added):  # type: ignore[arg-type]
+                return CounterFull([])
+            if window.value == before:
+                return []
         firings = self._fire(window, start_ms, opened)
         if firings and self._restart:
             window.value, window.seen = 0, None

@@ -23,22 +23,22 @@ class GrantIds:
             self._prefix.update(_text(part))
         self._prefix.update(series.to_bytes(4, "big"))
 
-    def of_event(self, recipient: str, event_id: str, step: int, n: int, role: int = 0) -> bytes:
-        """16 bytes for a grant whose occurrence is the event; role: which of an offer's grants."""
-        return self._of(b"e" + _text(recipient) + _text(event_id) + _firing(step, n, role))
+    def of_event(self, who: bytes, event_id: str, step: int, n: int) -> bytes:
+        """16 bytes for a grant whose occurrence is the event; who: of `whose`."""
+        return self._of(b"e" + who + _text(event_id) + _firing(step, n))
 
-    def of_window(self, recipient: str, start_ms: int, step: int, n: int, role: int = 0) -> bytes:
+    def of_window(self, who: bytes, start_ms: int, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is the n-th firing of a step in a window."""
-        return self._of(b"w" + _text(recipient) + start_ms.to_bytes(8, "big", signed=True) + _firing(step, n, role))
+        return self._of(b"w" + who + start_ms.to_bytes(8, "big", signed=True) + _firing(step, n))
 
-    def of_opening(self, recipient: str, event_id: str, step: int, n: int, role: int = 0) -> bytes:
+    def of_opening(self, who: bytes, event_id: str, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is a firing after an opening event."""
-        return self._of(b"o" + _text(recipient) + _text(event_id) + _firing(step, n, role))
+        return self._of(b"o" + who + _text(event_id) + _firing(step, n))
 
-    def of_value(self, recipient: str, value: str | int, step: int, n: int, role: int = 0) -> bytes:
+    def of_value(self, who: bytes, value: str | int, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is a firing after opening events of one value."""
         kind = b"v" if isinstance(value, str) else b"i"
-        return self._of(kind + _text(recipient) + _text(str(value)) + _firing(step, n, role))
+        return self._of(kind + who + _text(str(value)) + _firing(step, n))
 
     def _of(self, occurrence: bytes) -> bytes:
         found = self._prefix.copy()
@@ -46,8 +46,13 @@ class GrantIds:
         return found.digest()
 
 
-def _firing(step: int, n: int, role: int) -> bytes:
-    return step.to_bytes(4, "big") + n.to_bytes(8, "big") + role.to_bytes(1, "big")
+def whose(subject: str, recipient: str, role: int) -> bytes:
+    """Whose counter fired, who gets the grant, and which of the offer's grants it is."""
+    return _text(subject) + _text("" if recipient == subject else recipient) + role.to_bytes(1, "big")
+
+
+def _firing(step: int, n: int) -> bytes:
+    return step.to_bytes(4, "big") + n.to_bytes(8, "big")
 
 
 def event_generation(time_ms: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from schemas.plans import Gift, GroupPlan, Plan, PlanCharge
 from schemas.proposals import Charge, GrantRequest, Lock, Offer
 from transforms.engine.counters import Firing
-from transforms.engine.ids import GrantIds, event_generation, window_generation
+from transforms.engine.ids import GrantIds, event_generation, whose, window_generation
 from transforms.engine.incentives import incentive_amount
 from transforms.engine.windows import window_start
 from transforms.language.translate import compile_value
@@ -19,10 +19,11 @@ Given = list[tuple[str, int]]
 
 
 class Cause(NamedTuple):
-    """The event that a firing belongs to: where an id needs it."""
+    """The event that a firing belongs to, and whose state it moved."""
 
     event_id: str
     time_ms: int
+    subject: str
 
 
 class OfferMaker:
@@ -86,13 +87,14 @@ class OfferMaker:
 
     def _grant_id(self, recipient: str, firing: Firing, cause: Cause, role: int) -> bytes:
         step, n, start_ms, opening = firing
+        who = whose(cause.subject, recipient, role)
         if start_ms is not None:
-            return self._ids.of_window(recipient, start_ms, step, n, role)
+            return self._ids.of_window(who, start_ms, step, n)
         if opening is None:
-            return self._ids.of_event(recipient, cause.event_id, step, n, role)
+            return self._ids.of_event(who, cause.event_id, step, n)
         if self._per_value and opening.value is not None:
-            return self._ids.of_value(recipient, opening.value, step, n, role)
-        return self._ids.of_opening(recipient, opening.event_id, step, n, role)
+            return self._ids.of_value(who, opening.value, step, n)
+        return self._ids.of_opening(who, opening.event_id, step, n)
 
     def _generation(self, firing: Firing, cause: Cause) -> str:
         if firing.start_ms is not None:

@@ -61,6 +61,7 @@ class RefundRunner:
         self._refund_name = value_of(refunds.pairing.then) if refunds.pairing else None
         self._amount = amount_of(refunds.amount) if refunds.amount else None
         self._of = amount_of(refunds.of) if refunds.of else None
+        self._unit = plan.unit
         self._worth = worth_of(plan.all_gifts[0].incentive)
         self._sums = plan.counter is not None and plan.counter.measure is not None
 
@@ -255,7 +256,7 @@ class RefundRunner:
         gives_back = self._refunds.gives_back
         requests.made.append(
             Reversal(
-                self._tenant, key, campaign, recipient, cause.event_id, cause.time_ms, tuple(occurrences), share, amount, gives_back
+                self._tenant, key, campaign, recipient, cause.event_id, cause.time_ms, tuple(occurrences), share, amount, gives_back, self._unit
             )
         )
 

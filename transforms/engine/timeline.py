@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 
 from schemas.errors import InvariantError
+from schemas.events import Event
 from schemas.plans import PlanSet
 from transforms.engine.campaigns import CompiledSet
 
@@ -29,9 +30,24 @@ class Timeline:
     def latest(self) -> PlanSet:
         return self._sets[-1]
 
+    @property
+    def latest_compiled(self) -> CompiledSet:
+        return self._at(len(self._sets) - 1)
+
+    @property
+    def names_subjects(self) -> bool:
+        """Whether a campaign of any set moves the state of others than the event's user."""
+        return any(plan.subject is not None for plan_set in self._sets for plan in plan_set.plans)
+
+    def subjects(self, event: Event) -> list[str]:
+        """Whose state an event moves: its user's first."""
+        return self.at(event.time_ms).subjects(event)
+
     def at(self, time_ms: int) -> CompiledSet:
         """The set in force at an event time."""
-        place = bisect_right(self._starts, time_ms) if self._starts else 0
+        return self._at(bisect_right(self._starts, time_ms) if self._starts else 0)
+
+    def _at(self, place: int) -> CompiledSet:
         found = self._compiled.get(place)
         if found is None:
             found = self._compiled[place] = CompiledSet(self._sets[place])

@@ -72,7 +72,7 @@ class _Planning:
             opening=self._opening(trigger),
             absence=self._absence(trigger),
             hold_ms=campaign.hold,
-            refunds=self._refunds(campaign.refunds, counter),
+            refunds=self._refunds(campaign.refunds, counter if trigger.measures else None),
             group=group,
             lookback_ms=campaign.lookback,
         )

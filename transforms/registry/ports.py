@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 
 from schemas.errors import UsageError
+from schemas.expressions import Expression
 from schemas.plans import Plan, PlanSet, expressions_in
 
 
@@ -66,8 +67,10 @@ def same_content(one: PlanSet, other: PlanSet) -> bool:
 
 def _content(plan_set: PlanSet) -> tuple[object, ...]:
     """Checked expressions are left out: their bytes differ from run to run, and a plan's version covers their text."""
-    plans = tuple((plan.campaign, plan.version, plan.charges) for plan in plan_set.plans)
-    return plan_set.tenant, plan_set.horizon_ms, plan_set.schema, plan_set.accounts, plans
+    plans = tuple((plan.campaign, plan.version, [gift.charges for gift in plan.all_gifts]) for plan in plan_set.plans)
+    return (
+        plan_set.tenant, plan_set.horizon_ms, plan_set.schema, plan_set.accounts, plans, plan_set.groups, plan_set.ordering
+    )
 
 
 def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
@@ -80,9 +83,17 @@ def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
 
 def _meaning(plan: Plan) -> tuple[object, ...]:
     """What a counter's value depends on; thresholds, incentives, dates and limits may change under it."""
-    counter = plan.counter
+    counter, which = plan.counter, (plan.event_types, _text(plan.where), plan.currency, _text(plan.subject))
+    parts = [
+        part and (part.event_types, _text(part.where), part.pairing and (_text(part.pairing.first), _text(part.pairing.then)))
+        for part in (plan.opening, plan.absence)
+    ]
+    spans = (plan.silence_ms, plan.opening and (plan.opening.within_ms, plan.opening.once_per_value))
     if counter is None:
-        return plan.event_types, plan.where and plan.where.text
-    measure = counter.measure and tuple(expression.text for expression in expressions_in(counter.measure))
-    counted = (measure, counter.window, counter.fires, counter.restart, plan.zone)
-    return plan.event_types, plan.where and plan.where.text, counted
+        return *which, *parts, spans
+    measure = tuple(_text(expression) for expression in expressions_in(counter.measure))
+    return *which, *parts, spans, type(counter.measure), measure, counter.window, counter.fires, counter.restart, plan.zone
+
+
+def _text(expression: Expression | None) -> str | None:
+    return None if expression is None else expression.text
