@@ -71,8 +71,11 @@ def _drop_torn_line(out: IO[bytes]) -> None:
     out.seek(0, os.SEEK_END)
 
 
+_IDS = ("grant_id", "campaign_id", "event_id")
+
+
 class PubSubSink:
-    """Avro records by kind to topics `projects/P/topics/T`: grant_id as an attribute, ordered by user."""
+    """Avro records by kind to topics `projects/P/topics/T`: ids as attributes, ordered by user."""
 
     def __init__(self, topics: dict[str, str]) -> None:
         self._topics = topics
@@ -85,7 +88,7 @@ class PubSubSink:
         topic = self._topics.get(kind)
         for record in records if topic else ():
             data = _codec(kind).encode_binary(record)
-            attributes = {"grant_id": record["grant_id"], "campaign_id": record["campaign_id"], "kind": kind}
+            attributes = {"kind": kind} | {name: record[name] for name in _IDS if name in record}
             future = _publisher().publish(topic, data, ordering_key=record["user_id"], **attributes)
             self._futures.append(future)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,13 +60,29 @@ def _add_backtest(commands: Any) -> None:
     parser.add_argument("--campaigns", required=True, type=Path, metavar="DIR", help="folder of campaign files")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--users", action="append", default=[], metavar="FILE", help=f"users' attributes: {files}")
+    parser.add_argument(
+        "--until",
+        type=_instant,
+        metavar="TIME",
+        help="where time ends, for absences and holds that fall due: 2017-12-31T00:00:00Z (default: the last event)",
+    )
     parser.set_defaults(run=_backtest)
+
+
+def _instant(text: str) -> int:
+    """ms since the epoch of a date or a time; without an offset it is UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time; right would be 2017-12-31T00:00:00Z") from None
+    aware = found if found.tzinfo else found.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000)
 
 
 def _backtest(given: argparse.Namespace) -> int:
     from runners.ops.backtest import BacktestRequest, run_backtest
 
-    request = BacktestRequest(given.events, load_folder(given.campaigns), given.out, given.users)
+    request = BacktestRequest(given.events, load_folder(given.campaigns), given.out, given.users, until_ms=given.until)
     with progress_bar() as say:
         summary = run_backtest(request, say)
     out = console()
@@ -74,6 +91,9 @@ def _backtest(given: argparse.Namespace) -> int:
     events = summary.events
     taken = f"{events['events_advanced']:,} events taken in"
     out.print(f"{taken}, {events['events_duplicate']:,} duplicates, {events['events_dead_lettered']:,} dead letters")
+    holds = events["holds_made"] - events["holds_ended"]
+    if holds or events["absences_open"]:
+        out.print(f"Open at the end: {holds:,} holds, {events['absences_open']:,} absences")
     out.print(f"Files: {given.out}/ (summary.json has these numbers)")
     return 0
 
@@ -97,6 +117,9 @@ def _add_live(commands: Any) -> None:
         "--denials", metavar="SINK", help="where refused proposals go; default: nowhere (the ledger logs them)"
     )
     parser.add_argument(
+        "--reversals", metavar="SINK", help="where grants taken back go; needed where a campaign has refunds:"
+    )
+    parser.add_argument(
         "--dead-letters",
         default="dead_letters.jsonl",
         metavar="FILE",
@@ -113,7 +136,13 @@ def _live(given: argparse.Namespace) -> int:
     if "-" in given.events and len(given.events) > 1:
         raise UsageError("--events - reads standard input alone; name the files, or pipe them")
     request = LiveRequest(
-        tuple(given.events), given.grants, given.denials, given.dead_letters, given.server, given.tenant
+        tuple(given.events),
+        given.grants,
+        given.denials,
+        given.dead_letters,
+        given.server,
+        given.tenant,
+        given.reversals,
     )
     counts = run_live(request)
     print(

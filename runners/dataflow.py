@@ -26,6 +26,7 @@ class DataflowRequest:
     subscription: str
     grants: str
     denials: str
+    reversals: str
     dead_letters: str
     server: str
 
@@ -39,7 +40,7 @@ def build_for_dataflow(
         schema=schema,
         advance=AdvanceUsers(plans),
         ledger=RedisLedgerAddress(request.server),
-        sink=PubSubSink({"grant": request.grants, "denial": request.denials}),
+        sink=PubSubSink({"grant": request.grants, "denial": request.denials, "reversal": request.reversals}),
         dead_letters=PublishDeadLetters(request.dead_letters),
     )
     build_incentives(pipeline, parts)

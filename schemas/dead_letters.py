@@ -36,8 +36,11 @@ class DeadLetterReason(StrEnum):
     TOO_OLD = "too_old"
     """Older than what the user's list of known event ids still covers: it might be a repeat. Outside the stop limit."""
 
+    TOO_LATE = "too_late"
+    """Later than the tenant's wait, whose policy is not to decide it. Outside the stop limit."""
 
-OUTSIDE_LIMIT = frozenset({DeadLetterReason.TOO_OLD})
+
+OUTSIDE_LIMIT = frozenset({DeadLetterReason.TOO_OLD, DeadLetterReason.TOO_LATE})
 """Reasons that do not count towards the limit that stops a job."""
 
 

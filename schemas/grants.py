@@ -52,8 +52,10 @@ _MADE = (Outcome.GRANTED, Outcome.COMMITTED)
 
 
 def grant_records(settled: Settled) -> list[dict[str, Any]]:
-    """The records of schemas/avro/grant.avsc for a proposal that is approved, or whose hold was committed, one per grant
-    made; [] for any other answer. A hold's grants are made when it comes to its end."""
+    """The records of schemas/avro/grant.avsc for an approved proposal, one per grant made; [] for any other answer.
+
+    What is held is made when its hold comes to its end.
+    """
     proposal, decision = settled.request, settled.decision
     if decision.outcome not in _MADE or decision.offer is None or not isinstance(proposal, Proposal):
         return []

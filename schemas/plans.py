@@ -134,8 +134,8 @@ class Window(msgspec.Struct, frozen=True, array_like=True):
     """The span a counter covers.
 
     Attributes:
-      kind: "last" is the sliding span (t - span, t], "span" tumbling ones that count from origin_ms, "opened" the window
-        that an opening event begins, and "run" an unbroken run of periods.
+      kind: "last" is the sliding span (t - span, t], "span" tumbling ones that count from origin_ms, "opened" the
+        window that an opening event begins, and "run" an unbroken run of periods.
       span_ms: of "last" and "span". origin_ms: of "span". period: of "run".
     """
 
@@ -245,7 +245,7 @@ class AudiencePlan(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, array_like=True):
-    """When a campaign is active: [start_ms, end_ms), weekdays (0 = Monday; () = all), hours as minutes of the local day."""
+    """When a campaign is active: [start_ms, end_ms), weekdays (0 = Monday; () = all), hours in minutes of the day."""
 
     start_ms: int | None = None
     end_ms: int | None = None

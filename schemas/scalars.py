@@ -202,7 +202,9 @@ Cel = Annotated[str, BeforeValidator(expression_text)]
 Share = Annotated[Decimal, BeforeValidator(share)]
 Hours = Annotated[tuple[int, int], BeforeValidator(hours), Field(json_schema_extra={"examples": ["17:00-20:00"]})]
 WindowLength = Annotated[int | str, BeforeValidator(window), Field(json_schema_extra={"examples": ["month", "14d"]})]
-Expiry = Annotated[int | datetime, BeforeValidator(expiry), Field(json_schema_extra={"examples": ["30d", "2017-12-31"]})]
+Expiry = Annotated[
+    int | datetime, BeforeValidator(expiry), Field(json_schema_extra={"examples": ["30d", "2017-12-31"]})
+]
 Text = Annotated[str, BeforeValidator(text)]
 UserId = Annotated[str, BeforeValidator(user_id)]
 Quantity = Annotated[int, _bounded(1, 1_000_000, "a quantity")]

@@ -7,82 +7,164 @@ and proposals are written in one step. Before that write nothing has happened, a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 import apache_beam as beam
+import msgspec
 from apache_beam.pvalue import PCollection, TaggedOutput
 from apache_beam.transforms.window import GlobalWindows
 
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
-from schemas.proposals import Proposal, encode_request
-from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
-from transforms.engine import Tick, Timeline, UserState, Verdict, advance, decode_state
+from schemas.proposals import Request, encode_request
+from transforms.advance_shards import VERDICT_COUNTS, refused_letter
+from transforms.engine import Advanced, Arrival, Tick, Timeline, UserState, Verdict, advance, decode_state
 from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
 from transforms.state.ports import BundleWrite, Outgoing, UserStates
 
 DEAD_LETTER = "dead_letter"
 _DUE_AT_ONCE = 100
-"""Cells pruned with one bundle at most, so that a bundle stays short."""
+"""Cells to which time comes with one bundle at most, so that a bundle stays short."""
+
+_EVERYONE = 2**31 - 1
+"""Where the order of time rules, nobody is left for the next bundle."""
 
 
-class AdvancedBundle(NamedTuple):
+@dataclass
+class AdvancedBundle:
     """What a bundle did to its users.
 
     Attributes:
-      proposals: in OrderKey order. dead_letters: events too old to be counted.
-      verdicts: one an event, in the order given.
+      requests: in OrderKey order. dead_letters: events too old or too late to be counted.
+      verdicts: one an event, in the order given. matched: how many events met a campaign.
     """
 
-    proposals: list[Proposal]
-    dead_letters: list[DeadLetter]
-    verdicts: list[Verdict]
-    matched: int
-    over_limit: int
+    requests: list[Request] = field(default_factory=list)
+    dead_letters: list[DeadLetter] = field(default_factory=list)
+    verdicts: list[Verdict] = field(default_factory=list)
+    matched: int = 0
+    over_limit: int = 0
+
+    def take(self, done: Advanced, users: dict[str, UserState], subject: str) -> None:
+        """Add what one input did."""
+        users[subject] = done.state
+        self.requests.extend(done.requests)
+        self.matched += bool(done.matched)
+        self.over_limit += len(done.over_limit)
 
 
 def advance_bundle(
-    events: Sequence[Event], states: UserStates, timeline: Timeline, positions: dict[str, bytes]
+    events: Sequence[Event],
+    states: UserStates,
+    timeline: Timeline,
+    positions: dict[str, bytes],
+    closing: bool = False,
 ) -> AdvancedBundle:
-    """Advance every event's user in the order given, prune users that are due, and write all of it in one step.
+    """Advance every event's subjects in the order given, let time come to those whose time is due, and write all of it
+    in one step.
+
+    Where events are decided in the order of time, they wait; what the watermark (the greatest event time less the wait)
+    has passed is decided, all of it, so that the requests of one bundle come before those of the next.
+
+    Args:
+      closing: the input has ended: time comes to its greatest event time.
 
     Raises:
       StateUnavailableError: the write may or may not have happened; nothing may be acknowledged.
     """
-    newest_ms = max((event.time_ms for event in events), default=None)
-    due = states.due(newest_ms, _DUE_AT_ONCE) if newest_ms is not None else []
-    cells = states.load(sorted({event.user_id for event in events} | set(due)))
-    users = {user: decode_state(cells.get(user)) for user in [*due, *(event.user_id for event in events)]}
-    done = _advance_all(events, users, timeline)
-    for user in due:
+    clock = _Clock.read(states, timeline)
+    waits = clock.wait_ms is not None and not closing
+    newest_ms = max([event.time_ms for event in events] + [clock.newest_ms])
+    until_ms = newest_ms - (clock.wait_ms or 0) if waits else newest_ms
+    deliveries = [
+        event if subject == event.user_id else event._replace(given_subject=subject)
+        for event in events
+        for subject in timeline.subjects(event)
+    ]
+    due = states.due(until_ms, _EVERYONE if clock.wait_ms is not None or closing else _DUE_AT_ONCE)
+    subjects = list(dict.fromkeys([*due, *(event.subject for event in deliveries)]))
+    cells = states.load(sorted(subjects))
+    users = {subject: decode_state(cells.get(subject)) for subject in subjects}
+    done = _advance_all(deliveries, users, timeline, clock)
+    for subject in users if clock.wait_ms is not None else due:
         # Only now: a bundle may span more than the horizon, and a tick must not make its own events too old.
-        users[user] = advance(users[user], Tick(newest_ms or 0), timeline.at(newest_ms or 0)).state
+        done.take(advance(users[subject], Tick(until_ms), timeline), users, subject)
+    done.requests.sort(key=attrgetter("key"))
     states.commit(
         BundleWrite(
-            cells={user: state.encoded() for user, state in users.items()},
-            due={user: timeline.at(state.newest_ms).expires_ms(state) for user, state in users.items()},
-            outgoing=[Outgoing(proposal.key.packed(), encode_request(proposal)) for proposal in done.proposals],
-            positions=positions,
+            cells={subject: state.encoded() for subject, state in users.items()},
+            due={subject: timeline.at(max(state.newest_ms, 0)).expires_ms(state) for subject, state in users.items()},
+            outgoing=[Outgoing(request.key.packed(), encode_request(request)) for request in done.requests],
+            positions={**positions, _POSITION: _Clock(newest_ms, until_ms, clock.wait_ms).encoded()},
         )
     )
     return done
 
 
-def _advance_all(events: Sequence[Event], users: dict[str, UserState], timeline: Timeline) -> AdvancedBundle:
-    result = AdvancedBundle([], [], [], 0, 0)
-    matched = over_limit = 0
-    for event in events:
-        done = advance(users[event.user_id], event, timeline.at(event.time_ms))
-        users[event.user_id] = done.state
-        result.proposals.extend(done.proposals)
-        result.verdicts.append(done.verdict)
-        matched += bool(done.matched)
-        over_limit += len(done.over_limit)
-        if done.verdict is Verdict.TOO_OLD:
-            result.dead_letters.append(too_old_letter(event, done.state.floor_ms))
-    result.proposals.sort(key=lambda proposal: proposal.key)
-    return result._replace(matched=matched, over_limit=over_limit)
+_POSITION = "time"
+"""Beside the sources' positions."""
+
+
+class _Clock(NamedTuple):
+    """How far event time has come: kept with the users' state, so that it never runs backwards.
+
+    Attributes:
+      newest_ms: greatest event time handed out. watermark_ms: of the last tick; None = there was none.
+      wait_ms: of the latest campaigns; None = events are decided as they arrive.
+    """
+
+    newest_ms: int
+    watermark_ms: int | None
+    wait_ms: int | None
+
+    @classmethod
+    def read(cls, states: UserStates, timeline: Timeline) -> _Clock:
+        wait_ms = timeline.latest.ordering.wait_ms
+        kept = states.position(_POSITION)
+        if kept is None:
+            return cls(0, None, wait_ms)
+        return cls.decoded(kept, wait_ms)
+
+    @classmethod
+    def decoded(cls, kept: bytes, wait_ms: int | None) -> _Clock:
+        newest_ms, watermark_ms = msgspec.json.decode(kept, type=tuple[int, int | None])
+        return cls(newest_ms, watermark_ms, wait_ms)
+
+    def encoded(self) -> bytes:
+        return msgspec.json.encode((self.newest_ms, self.watermark_ms))
+
+
+def _advance_all(
+    deliveries: Sequence[Event], users: dict[str, UserState], timeline: Timeline, clock: _Clock
+) -> AdvancedBundle:
+    result = AdvancedBundle()
+    for event in deliveries:
+        given = event if clock.wait_ms is None else Arrival(event, clock.watermark_ms)
+        done = advance(users[event.subject], given, timeline)
+        result.take(done, users, event.subject)
+        if not event.given_subject:
+            result.verdicts.append(done.verdict)
+        if done.verdict in (Verdict.TOO_OLD, Verdict.TOO_LATE):
+            result.dead_letters.append(refused_letter(event, done.verdict, done.state.floor_ms))
+    return result
+
+
+def count_advanced(done: AdvancedBundle) -> None:
+    """Tell the metrics what a bundle came to."""
+    for verdict in done.verdicts:
+        count(VERDICT_COUNTS[verdict])
+    count(Count.EVENTS_MATCHED, done.matched)
+    count(Count.COUNTERS_OVER_LIMIT, done.over_limit)
+    count(Count.PROPOSALS_MADE, len(done.requests))
+
+
+def newest_ms(states: UserStates) -> int:
+    """The greatest event time handed out so far; 0 before the first."""
+    kept = states.position(_POSITION)
+    return 0 if kept is None else _Clock.decoded(kept, None).newest_ms
 
 
 class AdvanceBundlesResult(NamedTuple):
@@ -122,12 +204,8 @@ class _AdvanceBundleFn(beam.DoFn):  # type: ignore[misc]
             return
         timeline = self._plans.timeline()
         done = advance_bundle(self._events, self._states(), timeline, {})
-        for verdict in done.verdicts:
-            count(VERDICT_COUNTS[verdict])
-        count(Count.EVENTS_MATCHED, done.matched)
-        count(Count.COUNTERS_OVER_LIMIT, done.over_limit)
-        count(Count.PROPOSALS_MADE, len(done.proposals))
-        for proposal in done.proposals:
-            yield GlobalWindows.windowed_value((proposal.tenant, encode_request(proposal)))
+        count_advanced(done)
+        for request in done.requests:
+            yield GlobalWindows.windowed_value((request.tenant, encode_request(request)))
         for letter in done.dead_letters:
             yield TaggedOutput(DEAD_LETTER, GlobalWindows.windowed_value(letter))

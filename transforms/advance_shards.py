@@ -114,7 +114,7 @@ class _AdvanceShardFn(beam.DoFn):  # type: ignore[misc]
         for campaign, times in sorted(shard.matched.items()):
             yield TaggedOutput(MATCHED, (campaign, times))
         for event in shard.too_old:
-            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, shard.floor_ms[event.subject]))
+            yield TaggedOutput(DEAD_LETTER, refused_letter(event, Verdict.TOO_OLD, shard.floor_ms[event.subject]))
         shard.count()
         self._progress.add(len(events))
 
@@ -205,12 +205,14 @@ VERDICT_COUNTS = {
 }
 
 
-def too_old_letter(event: Event, floor_ms: int | None) -> DeadLetter:
-    """The dead letter of an event at or below its user's floor."""
+def refused_letter(event: Event, verdict: Verdict, floor_ms: int | None) -> DeadLetter:
+    """The dead letter of an event at or below its user's floor, or later than the wait."""
+    old = verdict is Verdict.TOO_OLD
+    why = f"at or before {floor_ms} ms: ids up to there are forgotten" if old else "later than the tenant's wait:"
     return DeadLetter(
         stage="AdvanceUsers",
-        reason=DeadLetterReason.TOO_OLD,
-        message=f"event_time {event.time_ms} ms is at or before {floor_ms} ms: ids up to there are forgotten",
+        reason=DeadLetterReason.TOO_OLD if old else DeadLetterReason.TOO_LATE,
+        message=f"event_time {event.time_ms} ms is {why}",
         payload=msgspec.json.encode(event),
         attributes={},
         event_id=event.event_id,

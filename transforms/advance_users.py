@@ -17,9 +17,11 @@ from apache_beam.runners.worker import statecache
 from apache_beam.transforms.userstate import ReadModifyWriteStateSpec
 
 from schemas.dead_letters import DeadLetter
+from schemas.errors import UsageError
 from schemas.events import Event
+from schemas.plans import PlanSet
 from schemas.proposals import encode_request
-from transforms.advance_shards import VERDICT_COUNTS, too_old_letter
+from transforms.advance_shards import VERDICT_COUNTS, refused_letter
 from transforms.engine import Verdict, advance, decode_state
 from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
@@ -52,7 +54,7 @@ class AdvanceUsers(beam.PTransform):  # type: ignore[misc]
     def expand(self, events: PCollection[Event]) -> AdvanceUsersResult:
         advanced = (
             events
-            | "KeyBySubject" >> beam.Map(_keyed).with_output_types(tuple[str, bytes])
+            | "KeyBySubject" >> beam.ParDo(_KeyBySubjectFn(self._plans)).with_output_types(tuple[str, bytes])
             | "AdvanceUser" >> beam.ParDo(_AdvanceUserFn(self._plans)).with_outputs(DEAD_LETTER, main="proposals")
         )
         proposals = (
@@ -63,8 +65,25 @@ class AdvanceUsers(beam.PTransform):  # type: ignore[misc]
         return AdvanceUsersResult(proposals, advanced[DEAD_LETTER])
 
 
-def _keyed(event: Event) -> tuple[str, bytes]:
-    return event.user_id, _encode_event(event)
+class _KeyBySubjectFn(beam.DoFn):  # type: ignore[misc]
+    def __init__(self, plans: PlanSource) -> None:
+        self._plans = plans
+
+    def process(self, event: Event) -> Iterator[tuple[str, bytes]]:
+        timeline = self._plans.timeline()
+        _require_no_timers(timeline.latest)
+        for subject in timeline.subjects(event):
+            named = event if subject == event.user_id else event._replace(given_subject=subject)
+            yield subject, _encode_event(named)
+
+
+def _require_no_timers(plan_set: PlanSet) -> None:
+    """Raise UsageError for what needs time to come to a user by itself, which this step does not do."""
+    if plan_set.ordering.wait_ms is not None:
+        raise UsageError("order: event_time runs locally and in backtests; this runner decides as events arrive")
+    for plan in plan_set.plans:
+        if plan.absence is not None:
+            raise UsageError(f"{plan.campaign}: unless: runs locally and in backtests, not on this runner")
 
 
 def _same(element: tuple[str, bytes]) -> tuple[str, bytes]:
@@ -83,15 +102,15 @@ class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
         cell: Any = beam.DoFn.StateParam(CELL),  # noqa: B008 - how Beam names a state
     ) -> Iterator[Any]:
         event = _decode_event(element[1])
-        done = advance(decode_state(cell.read()), event, self._plans.timeline().at(event.time_ms))
+        done = advance(decode_state(cell.read()), event, self._plans.timeline())
         count(VERDICT_COUNTS[done.verdict])
         if done.verdict is Verdict.TOO_OLD:
-            yield TaggedOutput(DEAD_LETTER, too_old_letter(event, done.state.floor_ms))
+            yield TaggedOutput(DEAD_LETTER, refused_letter(event, done.verdict, done.state.floor_ms))
         if done.verdict is not Verdict.ADVANCED:
             return
         cell.write(done.state.encoded())
         count(Count.EVENTS_MATCHED, bool(done.matched))
         count(Count.COUNTERS_OVER_LIMIT, len(done.over_limit))
-        count(Count.PROPOSALS_MADE, len(done.proposals))
-        for proposal in done.proposals:
-            yield proposal.tenant, encode_request(proposal)
+        count(Count.PROPOSALS_MADE, len(done.requests))
+        for request in done.requests:
+            yield request.tenant, encode_request(request)

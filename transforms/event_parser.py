@@ -98,7 +98,7 @@ class EventParser:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"user {user_id!r}: {error}") from None
 
     def _of_profile(self, event_type: str, record: Mapping[str, Any]) -> dict[str, Any]:
-        """What an event says of its user: the segment it names, or attributes of the user, None where one is removed."""
+        """What an event says of its user: the segment it names, or the user's attributes, None for one removed."""
         if event_type != PROFILE_UPDATED:
             segment = record.get("segment")
             if not isinstance(segment, str) or not segment:

@@ -36,7 +36,7 @@ class Count(StrEnum):
     DENIALS_EMITTED = "denials_emitted"
     REVERSALS_EMITTED = "reversals_emitted"
     HOLDS_MADE = "holds_made"
-    HOLDS_RELEASED = "holds_released"
+    HOLDS_ENDED = "holds_ended"
     RECORDS_PUBLISHED = "records_published"
 
 

@@ -80,9 +80,14 @@ def send(sink: Sink, ledger: LedgerAddress, batch: Sequence[Settled]) -> int:
         if settled.decision.repeated and settled.decision.unpublished and entry not in logged:
             logged.add(entry)
             waiting += _as_logged(ledger, settled.request.tenant, entry)
+    return send_settled(sink, waiting)
+
+
+def send_settled(sink: Sink, batch: Sequence[Settled]) -> int:
+    """Hand the records of all answers to the sink; returns how many."""
     sent = 0
     for kind, records_of in RECORDS.items():
-        records = [record for settled in waiting for record in records_of(settled)]
+        records = [record for settled in batch for record in records_of(settled)]
         sink.send(kind, records)
         sent += len(records)
     return sent

@@ -131,11 +131,12 @@ def counted(batch: list[Settled]) -> list[Settled]:
         if decision.repeated:
             repeated += 1
             conflicting += decision.conflicting
-        elif decision.outcome is Outcome.GRANTED or decision.outcome is Outcome.COMMITTED:
+        elif decision.outcome is Outcome.GRANTED:
             granted += len(decision.amounts)
         else:
             others[decision.outcome] += 1
-    count(Count.GRANTS_EMITTED, granted)
+    count(Count.GRANTS_EMITTED, granted + others[Outcome.COMMITTED])
+    count(Count.HOLDS_ENDED, others[Outcome.COMMITTED] + others[Outcome.RELEASED])
     for outcome, name in _COUNTED:
         count(name, others[outcome])
     count(Count.PROPOSALS_REPEATED, repeated)
@@ -146,7 +147,6 @@ def counted(batch: list[Settled]) -> list[Settled]:
 _COUNTED = (
     (Outcome.DENIED, Count.DENIALS_EMITTED),
     (Outcome.HELD, Count.HOLDS_MADE),
-    (Outcome.RELEASED, Count.HOLDS_RELEASED),
     (Outcome.REVERSED, Count.REVERSALS_EMITTED),
 )
 

@@ -20,15 +20,17 @@ from runners.places import server_url
 from runners.readers import FilesReader, PubSubReader, Reader
 from runners.tenants import the_tenant
 from schemas.errors import IncentiveError, UsageError
+from schemas.grants import Settled
+from schemas.plans import PlanSet
 from schemas.proposals import decode_request
 from schemas.redis_connection import connect
-from transforms.advance_bundles import AdvanceBundles
+from transforms.advance_bundles import AdvanceBundles, advance_bundle, count_advanced, newest_ms
 from transforms.dead_letter import AppendDeadLetters
 from transforms.event_files import expand
-from transforms.metrics import process_counts
+from transforms.metrics import Count, count, process_counts
 from transforms.plan_source import PolledPlans
-from transforms.publish_settled import Sink, note_published, send
-from transforms.settle_budgets import BATCH, settle
+from transforms.publish_settled import Sink, logged, note_published, send, send_settled
+from transforms.settle_budgets import BATCH, counted, settle
 from transforms.state.ports import BundleWrite
 
 _SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
@@ -45,6 +47,7 @@ class LiveRequest:
     dead_letters: str
     server: str
     tenant: str | None
+    reversals: str | None = None
 
 
 def run_live(request: LiveRequest) -> dict[str, int]:
@@ -57,9 +60,11 @@ def run_live(request: LiveRequest) -> dict[str, int]:
         place = LocalPlace(url, the_tenant(connect(url), request.tenant))
         source, sink = _source(request), _sink(request)
         settle_outbox(place, sink)
+        publish_marked(place, sink)
         run = LocalRun(_reader(source, place))
         pipeline = beam.Pipeline(runner=LocalStreamRunner(run), options=PipelineOptions(["--streaming"]))
         plans = PolledPlans(place.registry)
+        _require_place_for_reversals(plans.timeline().latest, request)
         parts = LiveParts(
             source=source,
             schema=plans.timeline().latest.schema,
@@ -73,17 +78,46 @@ def run_live(request: LiveRequest) -> dict[str, int]:
         before = process_counts()
         with _drained_by_signals(run):
             _finish(pipeline, run)
+        if run.reader.ended:
+            close_time(place, sink, plans)
         return {name: number - before[name] for name, number in process_counts().items()}
+
+
+def _require_place_for_reversals(plan_set: PlanSet, request: LiveRequest) -> None:
+    takes_back = [plan.campaign for plan in plan_set.plans if plan.refunds is not None]
+    if takes_back and request.reversals is None:
+        raise UsageError(f"{takes_back[0]} takes grants back: say where reversals go, e.g. --reversals reversals.jsonl")
 
 
 def settle_outbox(place: LocalPlace, sink: Sink) -> None:
     """Decide and publish what an earlier process left in the outbox, before anything is pulled."""
     states, ledger = place.states(), place(place.tenant)
     while waiting := states.outbox(BATCH):
-        batch = settle(ledger.decide, [decode_request(item.proposal) for item in waiting])
+        batch = counted(settle(ledger.decide, [decode_request(item.proposal) for item in waiting]))
         send(sink, place, batch)
         sink.confirm()
         note_published(place, batch, place.clear_outbox)
+
+
+def close_time(place: LocalPlace, sink: Sink, plans: PolledPlans) -> None:
+    """The input has ended: time comes to its greatest event time, and what is due by then is decided and published."""
+    states, ledger = place.states(), place(place.tenant)
+    done = advance_bundle([], states, plans.timeline(), {}, closing=True)
+    count_advanced(done)
+    settle_outbox(place, sink)
+    while counted([Settled(*pair) for pair in ledger.mature(newest_ms(states))]):
+        pass
+    publish_marked(place, sink)
+
+
+def publish_marked(place: LocalPlace, sink: Sink) -> None:
+    """Publish what the ledger's log still marks: decided outside a batch, or by a process that did not come so far."""
+    ledger = place(place.tenant)
+    while entries := ledger.unpublished(BATCH):
+        sent = send_settled(sink, [settled for entry in entries for settled in logged(entry)])
+        sink.confirm()
+        count(Count.RECORDS_PUBLISHED, sent)
+        ledger.unmark([entry.entry for entry in entries])
 
 
 def _source(request: LiveRequest) -> Source:
@@ -107,10 +141,11 @@ def _reader(source: Source, place: LocalPlace) -> Reader:
 
 
 def _sink(request: LiveRequest) -> Sink:
-    named = {"grant": request.grants} | ({"denial": request.denials} if request.denials else {})
+    given = {"grant": request.grants, "denial": request.denials, "reversal": request.reversals}
+    named = {kind: place for kind, place in given.items() if place}
     topics = [bool(_TOPIC.fullmatch(place)) for place in named.values()]
     if any(topics) and not all(topics):
-        raise UsageError("--grants and --denials are both topics, or both files")
+        raise UsageError("--grants, --denials and --reversals are all topics, or all files")
     return PubSubSink(named) if all(topics) else LinesSink(named)
 
 

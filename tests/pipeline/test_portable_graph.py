@@ -22,6 +22,7 @@ REQUEST = DataflowRequest(
     "projects/some-project/subscriptions/s",
     "projects/some-project/topics/g",
     "projects/some-project/topics/d",
+    "projects/some-project/topics/r",
     "projects/some-project/topics/l",
     "rediss://host:6379/0",
 )

@@ -15,8 +15,21 @@ from hypothesis import strategies as st
 
 from schemas.attributes import AttributeSchema, Record, parse_type
 from schemas.events import Event
-from schemas.plans import CelAmount, Counter, Fixed, Incentive, Plan, PlanCharge, PlanSet, Step, Window
-from transforms.engine import CompiledSet, Timeline, UserState, Verdict, advance, decode_state
+from schemas.plans import (
+    AudiencePlan,
+    CelAmount,
+    Counter,
+    Fixed,
+    Gift,
+    Incentive,
+    Plan,
+    PlanCharge,
+    PlanSet,
+    Schedule,
+    Step,
+    Window,
+)
+from transforms.engine import Timeline, UserState, Verdict, advance, decode_state
 from transforms.language.expressions import check
 
 HOUR_MS = 3_600_000
@@ -29,19 +42,19 @@ AMOUNT = CelAmount(check("event.amount", SCHEMA, result="int"))
 ZONE = "America/New_York"
 
 
+GIFTS = (Gift(None, Incentive("points", "points", Fixed(1)), (PlanCharge("tenant", (), "UTC"),)),)
+
+
 def a_plan(counter: Counter | None) -> Plan:
-    incentive = None if counter else Incentive("points", "points", Fixed(1))
-    return Plan(
-        "c", "v", 0, ("purchase",), None, None, ZONE, None, None, counter, incentive, (PlanCharge("tenant", (), "UTC"),)
-    )
+    return Plan("c", "v", 0, ("purchase",), ZONE, Schedule(), AudiencePlan(), None, counter, () if counter else GIFTS)
 
 
-def compiled(counter: Counter | None) -> CompiledSet:
-    return CompiledSet(PlanSet("shop", 0, None, HORIZON_MS, SCHEMA, (a_plan(counter),), ()))
+def compiled(counter: Counter | None) -> Timeline:
+    return Timeline([PlanSet("shop", 0, None, HORIZON_MS, SCHEMA, (a_plan(counter),), ())])
 
 
 def steps(*thresholds: int) -> tuple[Step, ...]:
-    return tuple(Step(threshold, Incentive("points", "points", Fixed(1))) for threshold in thresholds)
+    return tuple(Step(threshold, GIFTS) for threshold in thresholds)
 
 
 @st.composite
@@ -113,13 +126,13 @@ def recount(counter: Counter, history: list[Event]) -> list[tuple[str, int]]:
     return found
 
 
-def run(plans: CompiledSet, history: list[Event], reload_each: bool = False) -> list[Any]:
+def run(plans: Timeline, history: list[Event], reload_each: bool = False) -> list[Any]:
     state, proposals = UserState(), []
     for event in history:
         state = decode_state(state.encoded()) if reload_each else state
         done = advance(state, event, plans)
         state = done.state
-        proposals += done.proposals
+        proposals += done.requests
     return proposals
 
 
@@ -150,7 +163,7 @@ def test_a_repeated_prefix_changes_nothing(counter: Counter, history: list[Event
 
 
 def test_verdicts_of_repeats_and_of_what_is_too_old() -> None:
-    plans = CompiledSet(PlanSet("shop", 0, None, 10 * HOUR_MS, SCHEMA, (a_plan(None),), ()))
+    plans = Timeline([PlanSet("shop", 0, None, 10 * HOUR_MS, SCHEMA, (a_plan(None),), ())])
     state = UserState()
     verdicts = []
     for hour, event_id, digest in (

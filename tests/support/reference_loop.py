@@ -91,9 +91,9 @@ class ReferenceLoop:
         states = {user: decode_state(cells.get(user)) for user in users}
         outgoing = []
         for event in events:
-            done = advance(states[event.user_id], event, self.timeline.at(event.time_ms))
+            done = advance(states[event.user_id], event, self.timeline)
             states[event.user_id] = done.state
-            outgoing += [Outgoing(proposal.key.packed(), encode_request(proposal)) for proposal in done.proposals]
+            outgoing += [Outgoing(request.key.packed(), encode_request(request)) for request in done.requests]
         return BundleWrite({user: state.encoded() for user, state in states.items()}, {}, outgoing, {})
 
     def _publish_logged(self, entries: set[str]) -> None:

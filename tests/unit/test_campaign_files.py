@@ -58,7 +58,7 @@ def problems(tmp_path: Path, text: str) -> str:
         ("campaign: c\ntrigger: {on: purchase}\ngrant: {points: {percent: 5, of: {add: item.amount, in: event.category}}}", "3:57", "declared: event.categories"),
         (GOOD + "audience: event.amount > 1", "4:11", "right would be a condition over user"),
         (GOOD + "active: {from: 20170101}", "4:16", "'20170101' is no date"),
-        (GOOD + "active: {start: 2017-01-01}", "4:10", "'start' is not known in active; known: from, to, zone"),
+        (GOOD + "active: {start: 2017-01-01}", "4:10", "'start' is not known in active; known: days, from, hours, to, zone"),
         (GOOD + "limits: []\n---\ntheme: t\nlimits: [{amount: 5}]", "7:9", "names its unit here"),
         (GOOD + "---\ntheme: t\nlimits: [{amount: 5, unit: USD}, {per: day, amount: 5, unit: points}]", "6:9", "in one unit"),
         (GOOD + "limits: [{per: users, grants: 1}]", "4:16", "'users' is not known; did you mean 'user'?"),
@@ -125,9 +125,9 @@ trigger: {on: purchase, sum: event.amount, per: month, every: 500_000_00}
 grant: {money: {percent: 2.5, of: event.amount, round: half-even, max: 3_000}, unit: USD}
 """
     plan = a_plan_set(tmp_path, text).plans[0]
-    assert (plan.campaign, plan.start_ms, plan.end_ms) == ("no", 1_489_294_800_000, 1_489_338_000_000)
+    assert (plan.campaign, plan.schedule.start_ms, plan.schedule.end_ms) == ("no", 1_489_294_800_000, 1_489_338_000_000)
     assert isinstance(plan.counter, Counter)
-    incentive = plan.counter.steps[0].incentive
+    incentive = plan.counter.steps[0].gifts[0].incentive
     assert plan.counter.steps[0].threshold == 50_000_000 and incentive.unit == "USD"
     assert isinstance(incentive.value, Percent)
     assert (incentive.value.numerator, incentive.value.denominator, incentive.value.maximum) == (1, 40, 3_000)
@@ -151,7 +151,7 @@ def test_the_version_follows_what_is_said_not_how(tmp_path: Path) -> None:
 def test_plans_travel_as_bytes(tmp_path: Path) -> None:
     plan_set = a_plan_set(tmp_path, GOOD)
     assert decode_plan_set(encode_plan_set(plan_set)) == plan_set
-    assert plan_set.plans[0].incentive is not None and plan_set.plans[0].incentive.value == Fixed(1)
+    assert plan_set.plans[0].gifts[0].incentive.value == Fixed(1)
 
 
 def test_the_examples_are_right() -> None:

@@ -59,7 +59,7 @@ def test_charges_name_periods_zones_and_costs(tmp_path: Path) -> None:
         "cost: {amount: 12, unit: USD}\n"
         "limits: [{grants: 9}, {per: user, grants: 5}, {per: user and month, amount: 1}]\n---\n"
         "theme: t\nzone: America/New_York\nlimits: [{per: month, amount: 5, unit: USD}]",
-    ).charges
+    ).all_gifts[0].charges
     assert charges == (
         PlanCharge("tenant", (), "UTC"),
         PlanCharge("theme/t", ("month",), "America/New_York", 12),
@@ -74,7 +74,7 @@ def test_a_date_is_its_first_instant_in_the_zone(tmp_path: Path) -> None:
         + TRIGGER
         + "grant: {points: 1}",
     )
-    assert found.start_ms == 1_508_036_400_000, "midnight does not occur on this day: 03:00Z, where the gap begins"
+    assert found.schedule.start_ms == 1_508_036_400_000, "midnight does not occur on this day: 03:00Z, where the gap begins"
     assert found.end_ms == 1_512_054_000_000
 
 
@@ -94,7 +94,7 @@ def test_counters(tmp_path: Path) -> None:
 
 def test_values(tmp_path: Path) -> None:
     text = "grant: {points: {of: {add: item.amount, in: event.categories}, tiers: [{from: 0, value: 1}, {from: 9, percent: 2.5}]}}"
-    value = plan(tmp_path, "campaign: c\n" + TRIGGER + text).incentive.value
+    value = plan(tmp_path, "campaign: c\n" + TRIGGER + text).gifts[0].incentive.value
     assert isinstance(value, Tiers) and isinstance(value.of, ArraySum) and value.of.where is None
     assert value.tiers == (Tier(0, 1, None), Tier(9, 1, 40))
     summed = plan(

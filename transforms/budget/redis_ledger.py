@@ -159,7 +159,7 @@ class _Turn:
         self._connection: Any = None
         self._asked: Sequence[Request] | None = None
 
-    def ask(self, batch: Sequence[Request], arguments: list[bytes | int]) -> None:
+    def ask(self, batch: Sequence[Request], arguments: Sequence[bytes | int]) -> None:
         self._asked = batch
         try:
             if self._connection is None:

@@ -5,4 +5,15 @@ from transforms.engine.campaigns import CompiledSet
 from transforms.engine.state import UserState, decode_state
 from transforms.engine.timeline import Timeline
 
-__all__ = ["Advanced", "Arrival", "CompiledSet", "Profile", "Tick", "Timeline", "UserState", "Verdict", "advance", "decode_state"]
+__all__ = [
+    "Advanced",
+    "Arrival",
+    "CompiledSet",
+    "Profile",
+    "Tick",
+    "Timeline",
+    "UserState",
+    "Verdict",
+    "advance",
+    "decode_state",
+]

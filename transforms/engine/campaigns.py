@@ -11,11 +11,12 @@ from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import GroupPlan, Plan, PlanSet, expressions_of
 from schemas.proposals import Hold
 from transforms.engine.absences import AbsenceRunner
-from transforms.engine.counters import CounterFull, CounterRunner, Firing, OpenedCounter, counter_runner
+from transforms.engine.counters import CounterRunner, OpenedCounter, counter_runner
+from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
 from transforms.engine.matching import Attributes, MatchIndex, Rule
 from transforms.engine.measures import Added, measure_of
-from transforms.engine.offers import Cause, Given, OfferMaker, user_named
+from transforms.engine.offers import Cause, OfferMaker, user_named
 from transforms.engine.refunds import RefundRunner, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
@@ -70,7 +71,8 @@ class CompiledCampaign:
             name = f"{self.id}:refunds"
             self._refunds = self.entries[name] = RefundRunner(name, plan, tenant, self._counter, horizon_ms)
         pairing = next((part.pairing for part in (plan.opening, plan.absence) if part is not None), None)
-        self._first, self._then = (value_of(pairing.first), value_of(pairing.then)) if pairing else (None, None)
+        self._first = value_of(pairing.first) if pairing else None
+        self._then = value_of(pairing.then) if pairing else None
         self._is_open = _open_to(plan) if self._silence else None
         self.subject = user_named(compile_value(plan.subject)) if plan.subject is not None else None
 
@@ -90,7 +92,9 @@ class CompiledCampaign:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
-    def take(self, role: int, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
+    def take(
+        self, role: int, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests
+    ) -> bool:
         """Take an event in one role; False where something of it is at its maximum for this user."""
         if role == Role.COUNT:
             return self._count(state, event, view, user, requests)
@@ -194,7 +198,9 @@ class CompiledCampaign:
         given = self._offers.given(firing.step, view, user, subject)
         if given is None:
             return None
-        offer, generation = self._offers.offer(firing, given, Cause(event.event_id, event.time_ms, subject), event.time_ms)
+        offer, generation = self._offers.offer(
+            firing, given, Cause(event.event_id, event.time_ms, subject), event.time_ms
+        )
         opening = firing.opening.event_id if firing.opening is not None else ""
         key = OrderKey(
             event.time_ms, OrderKind.EVENT, event.event_id, subject, 1, self.id, opening, firing.step, firing.n

@@ -1,18 +1,18 @@
 """Counters: count an event in its window and tell which steps fire.
 
-Four kinds of memory carry every counter: windows that begin at an instant (lifetime, day, week, month, tumbling spans), a
-span that slides with the event, runs of periods, and windows that an opening event begins. What is counted, which steps
-there are and how they fire are parts that combine with them.
+Four kinds of memory carry every counter: windows that begin at an instant (lifetime, day, week, month, tumbling spans),
+a span that slides with the event, runs of periods, and windows that an opening event begins. What is counted, which
+steps there are and how they fire are parts that combine with them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from schemas.events import Event
-from schemas.plans import Counter, DistinctItems, DistinctValue, Opening, Plan
+from schemas.plans import Counter, Opening, Plan
+from transforms.engine.firing import CounterFull, Firing, Lowered, WindowRule, crossing_rule, run_rule
 from transforms.engine.measures import Added
 from transforms.engine.state import (
     FIRINGS_MAX,
@@ -31,50 +31,13 @@ from transforms.engine.state import (
 )
 from transforms.engine.windows import window_end, window_start
 
-_AGAIN = 32
-"""n of a step that was taken back and is earned again: how often, above so many bits of what n is without that."""
-
-
-class Firing(NamedTuple):
-    """A step that an event reached.
-
-    Attributes:
-      step: index of the step. n: which multiple, or which firing in the window (0 where there can be one only).
-      start_ms: start of the window it belongs to; opening: the event that opened it; neither: the event itself is the
-        occurrence.
-    """
-
-    step: int
-    n: int
-    start_ms: int | None
-    opening: Opened | None = None
-
-    @property
-    def place(self) -> str:
-        """The window it belongs to, as text; "" = the event itself."""
-        if self.opening is not None:
-            return self.opening.event_id
-        return "" if self.start_ms is None else str(self.start_ms)
-
-
-class CounterFull(NamedTuple):
-    """The counter is at its maximum for this user: the event was not counted, or not every multiple fired."""
-
-    firings: list[Firing]
-
-
-class Lowered(NamedTuple):
-    """A step that its counter stands below now: of which window, and its n when it fired."""
-
-    place: str
-    step: int
-    n: int
-
 
 class CounterRunner(Protocol):
     """What counts events for one campaign."""
 
-    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+    def count(
+        self, state: UserState, event: Event, added: Added, value: str | int | None
+    ) -> list[Firing] | CounterFull:
         """Count what an event adds and say what fired; value is what it shares with opening events."""
 
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
@@ -90,9 +53,7 @@ class CounterRunner(Protocol):
         """When nothing of the entry is needed any more, the horizon apart; None = never."""
 
 
-def counter_runner(
-    name: str, plan: Plan, counter: Counter, horizon_ms: int
-) -> CounterRunner:
+def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> CounterRunner:
     """The runner of a campaign's counter; name is its entry's."""
     series, zone, opening, refunds = plan.series, plan.zone, plan.opening, plan.refunds
     again = refunds is not None and refunds.again
@@ -113,9 +74,11 @@ class _WindowedCounter:
         self._span = (window.span_ms, window.origin_ms)
         self._zone = zone
         self._start = window_start(self._kind, zone, *self._span)
-        self._rule = _WindowRule(counter, again)
+        self._rule = WindowRule(counter, again)
 
-    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+    def count(
+        self, state: UserState, event: Event, added: Added, value: str | int | None
+    ) -> list[Firing] | CounterFull:
         start = self._start(event.time_ms)
         window = self._window(state, event.time_ms, start)
         if window is None:
@@ -168,9 +131,11 @@ class _SlidingCounter:
         self._name, self._series, self._refunds = name, series, refunds
         self._span_ms, self._keep_ms = counter.window.span_ms, counter.window.span_ms + horizon_ms
         self._restart = counter.restart
-        self._fire = _crossing_rule(counter)
+        self._fire = crossing_rule(counter)
 
-    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+    def count(
+        self, state: UserState, event: Event, added: Added, value: str | int | None
+    ) -> list[Firing] | CounterFull:
         entry, time_ms = self._entry(state), event.time_ms
         times = entry.times
         if times and times[0] <= max(time_ms, times[-1]) - self._keep_ms:
@@ -231,9 +196,11 @@ class _RunsCounter:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._period, self._zone = counter.window.period, zone
         self._start = window_start(self._period, zone)
-        self._fire = _run_rule(counter)
+        self._fire = run_rule(counter)
 
-    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+    def count(
+        self, state: UserState, event: Event, added: Added, value: str | int | None
+    ) -> list[Firing] | CounterFull:
         entry = state.entry(self._name, self._series)
         if not isinstance(entry, RunsEntry):
             entry = state.entries[self._name] = RunsEntry(self._series, [])
@@ -290,7 +257,7 @@ class OpenedCounter:
     ) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._within_ms, self._once_per_value = opening.within_ms, opening.once_per_value
-        self._rule = _WindowRule(counter, again)
+        self._rule = WindowRule(counter, again)
         self._multiples = counter.fires == "every"
 
     def open(self, state: UserState, event: Event, value: str | int | None) -> bool:
@@ -302,7 +269,9 @@ class OpenedCounter:
         insort(entry.openings, Opened(event.time_ms, event.event_id, value, WindowCount()), key=_opened_at)
         return True
 
-    def count(self, state: UserState, event: Event, added: Added, value: str | int | None) -> list[Firing] | CounterFull:
+    def count(
+        self, state: UserState, event: Event, added: Added, value: str | int | None
+    ) -> list[Firing] | CounterFull:
         entry, firings, complete = self._entry(state), [], True
         for opened in self._open_at(entry, event, value):
             counted = self._rule.count(opened.count, added, None, opened)
@@ -351,9 +320,7 @@ class OpenedCounter:
             and opened.value == value
         ]
 
-    def _first_ones(
-        self, entry: OpenedEntry, firings: list[Firing], value: str | int
-    ) -> tuple[list[Firing], bool]:
+    def _first_ones(self, entry: OpenedEntry, firings: list[Firing], value: str | int) -> tuple[list[Firing], bool]:
         """The firings that are the first of this value; False where no more values can be kept."""
         known = entry.fired.get(value)
         if known is None:
@@ -399,140 +366,3 @@ def _insert_values(
     entry.times[place:place] = [time_ms] * len(values)
     entry.values[place:place] = values
     return before, len(within)
-
-
-class _WindowRule:
-    """How a window counts and its steps fire; it remembers what has fired in it."""
-
-    def __init__(self, counter: Counter, again: bool) -> None:
-        self._thresholds = [step.threshold for step in counter.steps]
-        self._threshold, self._highest = self._thresholds[0], counter.pick == "highest"
-        self._restart, self._again, self._fires = counter.restart, again, counter.fires
-        distinct = isinstance(counter.measure, DistinctValue | DistinctItems)
-        self._enough = self._thresholds[-1] if counter.fires == "reach" and not counter.restart else VALUES_MAX
-        self._distinct = distinct
-        each, reach = self._each, self._reach
-        self._fire: Callable[[WindowCount, int | None, Opened | None], list[Firing]] = (
-            each if counter.restart else {"reach": reach, "every": self._every, "from": each}[counter.fires]
-        )
-
-    def count(
-        self, window: WindowCount, added: Added, start_ms: int | None, opened: Opened | None
-    ) -> list[Firing] | CounterFull:
-        if not self._distinct:
-            window.value += added  # type: ignore[operator]
-        else:
-            before = window.value
-            if not self._add_values(window, added):  # type: ignore[arg-type]
-                return CounterFull([])
-            if window.value == before:
-                return []
-        firings = self._fire(window, start_ms, opened)
-        if firings and self._restart:
-            window.value, window.seen = 0, None
-        return firings if len(firings) < FIRINGS_MAX else CounterFull(firings)
-
-    def lower(self, window: WindowCount | None, place: str, firings: int | None, amount: int) -> list[Lowered]:
-        """Take an amount off, and tell which steps that had fired the window stands below now."""
-        if window is None or firings not in (None, window.n):
-            return []
-        window.value -= amount
-        if self._restart or self._fires == "from":
-            return []
-        value = window.value
-        if self._fires == "every":
-            standing = max(value // self._threshold, 0)
-            below = range(standing + 1, window.fired + 1)
-            lowered = [Lowered(place, 0, self._n(window, multiple, multiple)) for multiple in below]
-            if self._again and below:
-                window.fired = standing
-        else:
-            below_steps = [i for i, threshold in enumerate(self._thresholds) if window.fired >> i & 1 and value < threshold]
-            lowered = [Lowered(place, step, self._n(window, step, 0)) for step in below_steps]
-            below = below_steps  # type: ignore[assignment]
-            if self._again:
-                for step in below_steps:
-                    window.fired &= ~(1 << step)
-        if self._again:
-            for one in below:
-                window.again = window.again or {}
-                window.again[one] = window.again.get(one, 0) + 1
-        return lowered
-
-    def _add_values(self, window: WindowCount, values: list[str | int]) -> bool:
-        """A set keeps what its highest step needs; False where it can keep no more."""
-        seen = window.seen if window.seen is not None else set()
-        for value in values:
-            if value not in seen:
-                if len(seen) >= VALUES_MAX:
-                    return False
-                if len(seen) < self._enough:
-                    seen.add(value)
-        window.seen, window.value = seen, len(seen)
-        return True
-
-    def _n(self, window: WindowCount, of: int, n: int) -> int:
-        return n if window.again is None else n | window.again.get(of, 0) << _AGAIN
-
-    def _each(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
-        if window.value < self._threshold:
-            return []
-        window.n += 1
-        return [Firing(0, window.n, start_ms, opened)]
-
-    def _every(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
-        reached = window.value // self._threshold
-        if reached <= window.fired:
-            return []
-        first, window.fired = window.fired + 1, reached
-        last = min(reached, first + FIRINGS_MAX - 1)
-        return [Firing(0, self._n(window, n, n), start_ms, opened) for n in range(first, last + 1)]
-
-    def _reach(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
-        value, fired = window.value, window.fired
-        if value < self._threshold:
-            return []
-        steps = [i for i, threshold in enumerate(self._thresholds) if threshold <= value and not fired >> i & 1]
-        for step in steps:
-            window.fired |= 1 << step
-        taken = steps[-1:] if self._highest else steps
-        return [Firing(step, self._n(window, step, 0), start_ms, opened) for step in taken]
-
-
-def _crossing_rule(counter: Counter) -> Callable[[int, int], list[Firing]]:
-    """How a step fires on a sliding span: by what the span held before and after the event."""
-    thresholds = [step.threshold for step in counter.steps]
-    threshold, highest = thresholds[0], counter.pick == "highest"
-
-    def each(before: int, after: int) -> list[Firing]:
-        return [Firing(0, 0, None)] if after >= threshold else []
-
-    def every(before: int, after: int) -> list[Firing]:
-        first, last = before // threshold + 1, after // threshold
-        return [Firing(0, n, None) for n in range(max(first, 1), min(last, first + FIRINGS_MAX - 1) + 1)]
-
-    def reach(before: int, after: int) -> list[Firing]:
-        steps = [i for i, threshold in enumerate(thresholds) if before < threshold <= after]
-        return [Firing(step, 0, None) for step in (steps[-1:] if highest else steps)]
-
-    return {"reach": reach, "every": every, "from": each}[counter.fires]
-
-
-def _run_rule(counter: Counter) -> Callable[[Run, int], list[Firing]]:
-    """How a step fires at the period that makes a run so long; that period is the occurrence."""
-    thresholds = [step.threshold for step in counter.steps]
-    threshold, highest = thresholds[0], counter.pick == "highest"
-
-    def each(run: Run, start_ms: int) -> list[Firing]:
-        return [Firing(0, 0, start_ms)] if run.length >= threshold else []
-
-    def every(run: Run, start_ms: int) -> list[Firing]:
-        return [Firing(0, 0, start_ms)] if run.length % threshold == 0 else []
-
-    def reach(run: Run, start_ms: int) -> list[Firing]:
-        steps = [i for i, threshold in enumerate(thresholds) if threshold <= run.length and not run.fired >> i & 1]
-        for step in steps:
-            run.fired |= 1 << step
-        return [Firing(step, 0, start_ms) for step in (steps[-1:] if highest else steps)]
-
-    return {"reach": reach, "every": every, "from": each}[counter.fires]

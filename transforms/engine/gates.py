@@ -75,7 +75,7 @@ def _clock(schedule: Schedule, zone: str) -> Callable[[int], bool] | None:
 
 
 def _local_minutes(zone: str) -> Callable[[int], tuple[int, int]]:
-    """Weekday and minute of the local day; remembered by the quarter of an hour, on which every zone changes its clock."""
+    """Weekday and minute of the local day; remembered by the quarter of an hour, on which all zones change clocks."""
     info = ZoneInfo(zone)
     known: dict[int, tuple[int, int]] = {}
 

@@ -83,7 +83,9 @@ class MatchIndex:
         terms = [_terms(rule) for rule in rules]
         distinct = _distinct_constants(terms)
         for rule, own in zip(rules, terms, strict=True):
-            chosen = max(own, key=lambda term: (len(distinct[_place(term)]) / len(term.constants), term[:3]), default=None)
+            chosen = max(
+                own, key=lambda term: (len(distinct[_place(term)]) / len(term.constants), term[:3]), default=None
+            )
             for event_type in rule.event_types:
                 if chosen is None or len(distinct[_place(chosen)]) < 2:
                     general[event_type].append(rule)
@@ -106,7 +108,7 @@ class MatchIndex:
         if keyed is not None:
             for place, buckets in keyed:
                 value = (event if place.root == "event" else user).get(place.name)
-                for one in (dict.fromkeys(value or ()) if place.each else (value,)):
+                for one in dict.fromkeys(value or ()) if place.each else (value,):
                     bucket = buckets.get(one)
                     if bucket is not None:
                         bucket(event, user, time_ms, subject, found)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from schemas.plans import Gift, GroupPlan, Plan, PlanCharge
 from schemas.proposals import Charge, GrantRequest, Lock, Offer
-from transforms.engine.counters import Firing
+from transforms.engine.firing import Firing
 from transforms.engine.ids import GrantIds, event_generation, whose, window_generation
 from transforms.engine.incentives import incentive_amount
 from transforms.engine.windows import window_start
@@ -117,7 +117,7 @@ class _GiftMaker:
 
 
 def user_named(value: Callable[[Attributes, Attributes], Any]) -> Callable[[Attributes, Attributes], str | None]:
-    """An id is text; a number is its decimal text, as in the envelope. What is longer than an id may be names nobody."""
+    """An id is text; a number is its decimal text, as in the envelope. What is too long for an id names nobody."""
 
     def named(event: Attributes, user: Attributes) -> str | None:
         found = value(event, user)

@@ -13,7 +13,8 @@ from schemas.events import Event
 from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import Plan
 from schemas.proposals import Occurrence, Reversal
-from transforms.engine.counters import CounterRunner, Lowered
+from transforms.engine.counters import CounterRunner
+from transforms.engine.firing import Lowered
 from transforms.engine.incentives import amount_of, worth_of
 from transforms.engine.measures import Added, told_apart
 from transforms.engine.requests import Requests
@@ -65,7 +66,9 @@ class RefundRunner:
         self._worth = worth_of(plan.all_gifts[0].incentive)
         self._sums = plan.counter is not None and plan.counter.measure is not None
 
-    def purchase(self, state: UserState, event: Event, view: Attributes, user: Attributes, added: Added | None) -> Purchase:
+    def purchase(
+        self, state: UserState, event: Event, view: Attributes, user: Attributes, added: Added | None
+    ) -> Purchase:
         """A purchase before it counts: what it adds, less what was refunded before it came."""
         if self._purchase_name is None:
             return Purchase(None, 0, added, added, [])
@@ -106,9 +109,7 @@ class RefundRunner:
                 self._take_back(entry, [(bought, _share(bought))], [], cause, requests)
         return True
 
-    def refund(
-        self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests
-    ) -> bool:
+    def refund(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
         """Take a refund. False where no more can be kept."""
         amount = None if self._amount is None else self._amount(view, user)
         if self._amount is not None and (amount is None or amount <= 0):
@@ -147,7 +148,13 @@ class RefundRunner:
         return max(times, default=0) + self._refunds.within_ms
 
     def _against_purchases(
-        self, state: UserState, entry: RefundEntry, purchases: list[Bought], amount: int | None, cause: _Cause, requests: Requests
+        self,
+        state: UserState,
+        entry: RefundEntry,
+        purchases: list[Bought],
+        amount: int | None,
+        cause: _Cause,
+        requests: Requests,
     ) -> None:
         """Purchases of one name take a refund up one after the other, each as far as it is not refunded yet."""
         shares: list[tuple[Bought, tuple[int, int]]] = []
@@ -221,7 +228,9 @@ class RefundRunner:
         rule = self._refunds.grants
         if rule == "two-way":
             gone = {(low.place, low.step, low.n) for low in lowered}
-            self._by_share(requests, cause, [made for made in entry.made if (made.place, made.step, made.n) in gone], _WHOLE, 0)
+            self._by_share(
+                requests, cause, [made for made in entry.made if (made.place, made.step, made.n) in gone], _WHOLE, 0
+            )
         elif rule in ("pro-rata", "whole"):
             for number, (bought, share) in enumerate(shares):
                 fired = [made for made in entry.made if made.event_id == bought.event_id]
@@ -256,7 +265,17 @@ class RefundRunner:
         gives_back = self._refunds.gives_back
         requests.made.append(
             Reversal(
-                self._tenant, key, campaign, recipient, cause.event_id, cause.time_ms, tuple(occurrences), share, amount, gives_back, self._unit
+                self._tenant,
+                key,
+                campaign,
+                recipient,
+                cause.event_id,
+                cause.time_ms,
+                tuple(occurrences),
+                share,
+                amount,
+                gives_back,
+                self._unit,
             )
         )
 

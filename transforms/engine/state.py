@@ -24,7 +24,7 @@ WINDOWS_MAX = 1_000
 """A counter keeps at most this many windows not older than the horizon; so many are open after opening events."""
 
 VALUES_MAX = 10_000
-"""A set of distinct values, of purchases that may be refunded, or of grants that may be taken back holds at most these."""
+"""Distinct values, purchases that may be refunded, grants that may be taken back: at most so many of each."""
 
 FIRINGS_MAX = 1_000
 """An event fires a campaign at most this many times; further multiples are used up without a proposal."""

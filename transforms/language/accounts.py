@@ -6,7 +6,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import cast
 
-from schemas.campaigns import Campaign, Grant, Limit, Tenant, Theme
+from schemas.campaign_parts import Grant
+from schemas.campaigns import Campaign, Limit, Tenant, Theme
 from schemas.plans import PlanCharge
 from schemas.proposals import AccountSpec, LimitSpec
 from schemas.results import WhenFull
@@ -34,7 +35,7 @@ def account_specs(folder: Folder, tenant: Tenant) -> tuple[AccountSpec, ...]:
 def charged_to(
     folder: Folder, campaign: Campaign, tenant: Tenant, problem: Problem
 ) -> Callable[[str], tuple[PlanCharge, ...]]:
-    """What tells what a grant of the campaign in a unit is charged, from the tenant down. Mistakes are told once a unit."""
+    """The function from a unit to what a grant in it is charged, from the tenant down; a mistake is told once a unit."""
     theme = folder.themes.get(campaign.theme or "")
     path = [("tenant", tenant.limits, _unit(tenant.limits), tenant.zone)]
     if campaign.theme:
@@ -70,6 +71,10 @@ def _own_unit(campaign: Campaign, problem: Problem | None = None) -> str:
     """The unit of the campaign's own caps on amounts: named, or the one that it grants."""
     named = sorted({limit.unit for limit in campaign.limits if limit.unit})
     granted = sorted({grant.unit_name for grant in granted_by(campaign)})
+    for i, limit in enumerate(campaign.limits):
+        if problem and limit.unit is not None and limit.unit not in granted and campaign.cost is None:
+            problem(("limits", i, "unit"), f"the campaign grants {' and '.join(granted)}, not {limit.unit}")
+            return granted[0]
     capped = any(limit.amount is not None for limit in campaign.limits)
     if problem and capped and len(named or granted) > 1:
         what = " and ".join(named or granted)

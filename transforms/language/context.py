@@ -1,4 +1,4 @@
-"""What every part of a campaign is compiled with: the schema, the campaign's place in its file, and where mistakes go."""
+"""What every part of a campaign is compiled with: the schema, its place in the file, and where mistakes go."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from schemas.attributes import AttributeSchema, AttributeType, ListOf
-from schemas.campaigns import ArrayAmount, ItemsValue, Pair
+from schemas.campaign_parts import ArrayAmount
 from schemas.errors import ExpressionError
 from schemas.expressions import Expression
 from schemas.plans import Amount, ArraySum, CelAmount, DistinctItems, DistinctValue, Pairing
+from schemas.triggers import ItemsValue, Pair
 from transforms.language.expressions import check
 from transforms.language.loading import Folder, meant
 from transforms.language.translate import attributes_read

@@ -5,18 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from schemas.attributes import Scalar
-from schemas.campaigns import Campaign, Grant, PercentValue, TieredValue, TierValue
+from schemas.campaign_parts import Grant, PercentValue, TieredValue, TierValue
+from schemas.campaigns import Campaign
 from schemas.expressions import Expression
 from schemas.plans import Fixed, Gift, Incentive, Percent, PlanCharge, Tier, Tiers, Value
 from schemas.results import Rounding
 from transforms.language.context import UNKNOWN, Context, Path
 
-
 Charged = Callable[[str], tuple[PlanCharge, ...]]
 """From a unit to the accounts of a grant in it."""
 
 
-def gifts(context: Context, campaign: Campaign, grants: tuple[Grant, ...], path: Path, charged: Charged) -> tuple[Gift, ...]:
+def gifts(
+    context: Context, campaign: Campaign, grants: tuple[Grant, ...], path: Path, charged: Charged
+) -> tuple[Gift, ...]:
     """The gifts of one firing.
 
     Args:

@@ -73,7 +73,9 @@ def _require_reachable(folder: Folder, loaded: Loaded, offers: list[tuple[int, P
             continue
         for i, second in offers[place + 1 :]:
             if _covers(first, second):
-                _problem(folder, loaded, i, f"{second.campaign!r} is never reached: {first.campaign!r} comes first always")
+                _problem(
+                    folder, loaded, i, f"{second.campaign!r} is never reached: {first.campaign!r} comes first always"
+                )
 
 
 def _covers(first: Plan, second: Plan) -> bool:

@@ -11,7 +11,8 @@ import msgspec
 from pydantic import BaseModel
 
 from schemas.attributes import Scalar
-from schemas.campaigns import WEEKDAYS, Audience, Campaign, HashRange, ListFile, Refunds, Tenant, Trigger
+from schemas.campaign_parts import WEEKDAYS, Audience, HashRange, ListFile
+from schemas.campaigns import Campaign, Tenant
 from schemas.expressions import Expression
 from schemas.plans import (
     Absence,
@@ -29,6 +30,7 @@ from schemas.plans import (
     UserShare,
     Window,
 )
+from schemas.triggers import Refunds, Trigger
 from transforms.language.accounts import charged_to
 from transforms.language.context import Context, Path
 from transforms.language.gifts import gifts
@@ -221,7 +223,9 @@ class _Planning:
             self._context.problem(("refunds", "of"), "goes with same: and amount:")
         if refunds.same is not None:
             return
-        gives = self._campaign.grant or tuple(grant for step in self._campaign.trigger.steps or () for grant in step.grant)
+        gives = self._campaign.grant or tuple(
+            grant for step in self._campaign.trigger.steps or () for grant in step.grant
+        )
         if grants == "whole":
             self._context.problem(("refunds", "grants"), "whole needs same:, which names the purchase")
         if grants == "pro-rata" and (len(gives) > 1 or gives[0].to is not None):
@@ -271,5 +275,5 @@ def _version(campaign: Campaign, schedule: Schedule, audience: AudiencePlan) -> 
     content = campaign.model_dump(mode="json", exclude=left_out, exclude_defaults=True)
     content["trigger"]["on"] = sorted(set(campaign.trigger.on))
     users = [audience.where.text if audience.where else None, audience.include, audience.exclude, audience.shares]
-    content = [content, schedule, users]
-    return hashlib.blake2b(msgspec.json.encode(content, order="sorted"), digest_size=8).hexdigest()
+    encoded = msgspec.json.encode([content, schedule, users], order="sorted")
+    return hashlib.blake2b(encoded, digest_size=8).hexdigest()

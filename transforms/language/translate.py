@@ -194,7 +194,7 @@ class Term(NamedTuple):
 
 
 def equality_terms(expression: Expression) -> list[Term]:
-    """The conjuncts `event.NAME == constant`, `event.NAME in [constants]` and `constant in event.NAME`; of user, too."""
+    """The conjuncts `event.NAME == constant`, `event.NAME in [constants]`, `constant in event.NAME`; of user, too."""
     terms = []
     for node in _conjuncts(_parsed(expression.checked).expr):
         if kind(node) != "call_expr" or node.call_expr.function not in ("_==_", "@in"):

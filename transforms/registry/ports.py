@@ -9,7 +9,7 @@ import msgspec
 
 from schemas.errors import UsageError
 from schemas.expressions import Expression
-from schemas.plans import Plan, PlanSet, expressions_in
+from schemas.plans import Pairing, Plan, PlanSet, expressions_in
 
 
 class Registry(Protocol):
@@ -68,9 +68,8 @@ def same_content(one: PlanSet, other: PlanSet) -> bool:
 def _content(plan_set: PlanSet) -> tuple[object, ...]:
     """Checked expressions are left out: their bytes differ from run to run, and a plan's version covers their text."""
     plans = tuple((plan.campaign, plan.version, [gift.charges for gift in plan.all_gifts]) for plan in plan_set.plans)
-    return (
-        plan_set.tenant, plan_set.horizon_ms, plan_set.schema, plan_set.accounts, plans, plan_set.groups, plan_set.ordering
-    )
+    of_all = plan_set.tenant, plan_set.horizon_ms, plan_set.schema, plan_set.accounts
+    return *of_all, plans, plan_set.groups, plan_set.ordering
 
 
 def _series(plan: Plan, earlier: Sequence[PlanSet]) -> int:
@@ -85,14 +84,17 @@ def _meaning(plan: Plan) -> tuple[object, ...]:
     """What a counter's value depends on; thresholds, incentives, dates and limits may change under it."""
     counter, which = plan.counter, (plan.event_types, _text(plan.where), plan.currency, _text(plan.subject))
     parts = [
-        part and (part.event_types, _text(part.where), part.pairing and (_text(part.pairing.first), _text(part.pairing.then)))
-        for part in (plan.opening, plan.absence)
+        part and (part.event_types, _text(part.where), _pair(part.pairing)) for part in (plan.opening, plan.absence)
     ]
     spans = (plan.silence_ms, plan.opening and (plan.opening.within_ms, plan.opening.once_per_value))
     if counter is None:
         return *which, *parts, spans
-    measure = tuple(_text(expression) for expression in expressions_in(counter.measure))
-    return *which, *parts, spans, type(counter.measure), measure, counter.window, counter.fires, counter.restart, plan.zone
+    measure = type(counter.measure), *(_text(expression) for expression in expressions_in(counter.measure))
+    return *which, *parts, spans, measure, counter.window, counter.fires, counter.restart, plan.zone
+
+
+def _pair(pairing: Pairing | None) -> object:
+    return pairing and (_text(pairing.first), _text(pairing.then))
 
 
 def _text(expression: Expression | None) -> str | None:
