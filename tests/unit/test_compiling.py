@@ -75,7 +75,7 @@ def test_a_date_is_its_first_instant_in_the_zone(tmp_path: Path) -> None:
         + "grant: {points: 1}",
     )
     assert found.schedule.start_ms == 1_508_036_400_000, "midnight does not occur on this day: 03:00Z, where the gap begins"
-    assert found.end_ms == 1_512_054_000_000
+    assert found.schedule.end_ms == 1_512_054_000_000
 
 
 def test_counters(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ def account_specs(folder: Folder, tenant: Tenant) -> tuple[AccountSpec, ...]:
 def charged_to(
     folder: Folder, campaign: Campaign, tenant: Tenant, problem: Problem
 ) -> Callable[[str], tuple[PlanCharge, ...]]:
-    """The function from a unit to what a grant in it is charged, from the tenant down; a mistake is told once a unit."""
+    """The function from a unit to what a grant in it is charged, from the tenant down; mistakes are told once."""
     theme = folder.themes.get(campaign.theme or "")
     path = [("tenant", tenant.limits, _unit(tenant.limits), tenant.zone)]
     if campaign.theme:
