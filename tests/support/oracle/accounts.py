@@ -93,15 +93,28 @@ class Books:
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.approved: list[Approved] = []
+        self._approved: dict[str, list[Approved]] = {name: [] for name in world.campaigns}
         self._paths = {name: path_of(world, campaign) for name, campaign in world.campaigns.items()}
 
     def path(self, campaign: Campaign) -> list[Account]:
         return self._paths[campaign.campaign]
 
+    def add(self, approved: Approved) -> None:
+        """One more."""
+        self._approved[approved.campaign.campaign].append(approved)
+
+    def remove(self, approved: Approved) -> None:
+        """It was not to be: another grant of its list did not fit."""
+        self._approved[approved.campaign.campaign].remove(approved)
+
+    def of_campaign(self, name: str) -> list[Approved]:
+        """What a campaign gave."""
+        return self._approved[name]
+
     def under(self, account: Account) -> list[Approved]:
         """Everything that is charged to an account."""
-        return [a for a in self.approved if any(each.name == account.name for each in self._paths[a.campaign.campaign])]
+        charging = [name for name, path in self._paths.items() if any(each.name == account.name for each in path)]
+        return [approved for name in charging for approved in self._approved[name]]
 
     def used(self, account: Account, limit: Limit, recipient: str, time_ms: int) -> tuple[int, int]:
         """(grants, amount) that the limit has seen in the period of an instant, less what was given back."""
@@ -134,10 +147,10 @@ class Books:
             return period(kind, at_ms, group.zone) if kind else "ever"
 
         return any(
-            a.campaign.campaign in group.offers
-            and a.campaign is not campaign
+            a.campaign is not campaign
             and a.gift.recipient == recipient
             and window(a.time_ms) == window(time_ms)
             and not (a.stands == 0 and a.frees("lock"))
-            for a in self.approved
+            for offer in group.offers
+            for a in self.of_campaign(offer)
         )

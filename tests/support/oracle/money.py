@@ -57,16 +57,17 @@ class Money:
         self.decided.add(firing)
         if any(share == 1 for _, share in self.waiting[firing]):
             return "reversed"
-        hold, before = firing.campaign.hold, list(self.books.approved)
+        hold = firing.campaign.hold
         due_ms = None if hold is None else firing.key.time_ms + hold
         made = []
         for gift in firing.gifts:
             outcome = self._fits(firing, gift)
             if isinstance(outcome, str):
-                self.books.approved = before
+                for approved in made:
+                    self.books.remove(approved)
                 return outcome
             approved = Approved(firing, gift, firing.key.time_ms, outcome, due_ms)
-            self.books.approved.append(approved)
+            self.books.add(approved)
             made.append(approved)
         for approved in made:
             time_ms, kind = (firing.key.time_ms, firing.key.kind) if due_ms is None else (due_ms, 1)
@@ -89,8 +90,8 @@ class Money:
         if self.books.locked_by(campaign, gift.recipient, time_ms):
             return "locked"
         for account, limit in limits:
-            last = self.books.last_approved(account, gift.recipient)
-            if limit.cooldown is not None and last is not None and time_ms - last < limit.cooldown:
+            last = None if limit.cooldown is None else self.books.last_approved(account, gift.recipient)
+            if last is not None and time_ms - last < (limit.cooldown or 0):
                 return "cooldown"
         caps = [(account, limit) for account, limit in limits if limit.cooldown is None]
         return self._fits_caps(firing, gift, caps)
@@ -127,7 +128,12 @@ class Money:
 
     def take_back(self, asked: TakeBack) -> None:
         """Take back what stands; of a grant that has not come yet, remember it."""
-        stands = [a for firing in asked.firings for a in self.books.approved if a.firing is firing and a.stands]
+        stands = [
+            a
+            for firing in asked.firings
+            for a in self.books.of_campaign(asked.campaign.campaign)
+            if a.firing is firing and a.stands
+        ]
         if asked.newest:
             self._record(
                 asked.cause,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import datetime as dt
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from schemas.campaigns import WEEKDAYS, Active
 
 
+@lru_cache(maxsize=100_000)
 def local(time_ms: int, zone: str) -> dt.datetime:
     """What clock and calendar of the zone show."""
     seconds, ms = divmod(time_ms, 1000)
@@ -49,6 +51,7 @@ def _is_day(active: Active, day: dt.date) -> bool:
     return not active.days or WEEKDAYS[day.weekday()] in active.days
 
 
+@lru_cache(maxsize=100_000)
 def period(kind: str, time_ms: int, zone: str) -> Any:
     """Which hour, day, week or month of the zone an instant lies in, as something to compare."""
     now = local(time_ms, zone)
