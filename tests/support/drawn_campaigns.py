@@ -203,7 +203,7 @@ def limits(draw: Drawn, *, unit: str | None = None, some: bool = False) -> list[
     """A list of limits that bite; unit: of a parent's caps on amounts."""
     kinds = ["total", "hour", "day", "week", "month", "user", "user and day", "user and week", "user and month"]
     found: list[Document] = []
-    for per in draw(st.lists(st.sampled_from(kinds), unique=True, min_size=1 if some else 0, max_size=2)):
+    for per in _total_first(draw(st.lists(st.sampled_from(kinds), unique=True, min_size=1 if some else 0, max_size=2))):
         limit: Document = {} if per == "total" else {"per": per}
         capped = draw(_one("grants", "amount", "both"))
         limit |= {"grants": draw(_one(1, 2, 3, 5, 0))} if capped != "amount" else {}
@@ -219,6 +219,10 @@ def limits(draw: Drawn, *, unit: str | None = None, some: bool = False) -> list[
     if cooldown := _maybe(draw, 5, _one("6h", "1d")):
         found.append({"cooldown": cooldown})
     return found
+
+
+def _total_first(periods: list[str]) -> list[str]:
+    return sorted(periods, key=lambda period: period != "total")
 
 
 @st.composite
@@ -283,7 +287,7 @@ def campaigns(draw: Drawn, name: str, start: str, *, offer: bool = False, limite
         campaign["limits"] = [limit | ({"unit": "points"} if mixed and "amount" in limit else {}) for limit in found]
     if units != {"points"}:
         campaign["cost"] = {"amount": 3, "unit": "points"}
-    if "unless" not in trigger and draw(st.integers(0, 1)):
+    if "unless" not in trigger and draw(_one(False, True, True)):
         plain = len(given) == 1 and len(each) == 1 and "to" not in each[0]
         named = not plain or draw(st.integers(0, 2)) != 0
         fixed = all(not isinstance(one.get("points", 1), dict) for one in each)
@@ -382,10 +386,12 @@ def streams(draw: Drawn, start: str = STARTS[0]) -> Stream:
     time_ms = int(dt.datetime.fromisoformat(start).replace(tzinfo=dt.UTC).timestamp() * 1000)
     users = USERS[: draw(_one(1, 1, 2, 3))]
     events: list[dict[str, Any]] = []
+    whose: dict[str, str] = {}
     for i in range(count):
         time_ms += draw(st.sampled_from(GAPS_MS))
-        event = {"event_id": f"e{i:02d}", "user_id": draw(st.sampled_from(users)), "event_time": time_ms}
-        events.append(event | draw(_happenings(i, count)))
+        what = draw(_happenings(i, count))
+        who = whose.setdefault(what.get("order_id", ""), draw(st.sampled_from(users)))
+        events.append({"event_id": f"e{i:02d}", "user_id": who, "event_time": time_ms} | what)
         match draw(st.sampled_from(range(30))):
             case 28:
                 events.append(events[-1] | {"event_time": time_ms + draw(_one(0, 1000, HOUR_MS))})
@@ -406,7 +412,9 @@ def _happenings(draw: Drawn, place: int, count: int) -> dict[str, Any]:
         return {"event_type": kind, "tier": draw(_one("gold", "basic", None))}
     if kind.startswith("segment."):
         return {"event_type": kind, "segment": "vip"}
-    near = place if kind == "purchase" else draw(st.integers(max(0, place - 3), min(count - 1, place + 2)))
+    near = (
+        place if kind not in ("refund", "cancel") else draw(st.integers(max(0, place - 3), min(count - 1, place + 2)))
+    )
     event = {
         "event_type": kind,
         "order_id": f"o{near}",

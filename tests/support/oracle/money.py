@@ -59,7 +59,7 @@ class Money:
             return "reversed"
         hold = firing.campaign.hold
         due_ms = None if hold is None else firing.key.time_ms + hold
-        made = []
+        made: list[Approved] = []
         for gift in firing.gifts:
             outcome = self._fits(firing, gift)
             if isinstance(outcome, str):
