@@ -565,3 +565,12 @@ def test_the_total_order_settles_ties(run: Any) -> None:
 @pytest.mark.parametrize(("seed", "user", "place"), [("seed", "a", "0.0505"), ("seed", "b", "0.2696"), ("foo", "ab", "0.2575")])
 def test_growthbooks_published_places(seed: str, user: str, place: str) -> None:
     assert place_of("growthbook", seed, user) == Fraction(place)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_purchases_of_one_name_take_a_refund_up_one_after_the_other(run: Any, first: bool) -> None:
+    campaign = a_campaign("on: purchase", "refunds: {on: refund, same: event.order_id, amount: event.amount}", "{percent: 10, of: event.amount}")
+    bought = (event("a", "03-02", 50, order_id="1"), event("b", "03-03", 50, order_id="1"))
+    answer = run(campaign, *bought, refund("r", "03-09" if first else "03-01", 80, "1"))
+    assert grants(answer) == (["a 5", "b 5"] if first else ["b 5"])
+    assert reversals(answer) == (["r -8 of a+b"] if first else ["r -3 of b"])

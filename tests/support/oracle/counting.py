@@ -17,8 +17,8 @@ class Counting(Asking):
 
     def __init__(self, *given: Any) -> None:
         super().__init__(*given)
-        self.windows, self.refunded_by = cache(self._windows), cache(self._refunded_by)
-        self.set_against_user, self.brings = cache(self._set_against_user), cache(self._brings)
+        self.windows, self.brings = cache(self._windows), cache(self._brings)
+        self.set_against_user = cache(self._set_against_user)
 
     @property
     def counts(self) -> bool:
@@ -41,27 +41,56 @@ class Counting(Asking):
             for i, matches in enumerate(self.matching)
         ]
 
-    def _refunded_by(self, refund: int, purchase: int) -> Fraction:
+    def refunded_by(self, refund: int, purchase: int) -> Fraction:
         """Which share of a purchase a refund that names it takes back."""
+        return self._shares.get((refund, purchase), Fraction(0))
+
+    @cached_property
+    def _shares(self) -> dict[tuple[int, int], Fraction]:
+        """The same of all pairs: purchases of one name take refunds up one after the other, whichever comes first."""
+        shares: dict[tuple[int, int], Fraction] = {}
         refunds = self.campaign.refunds
-        if refunds is None or refunds.same is None or refund == purchase or not self.refunding[refund]:
-            return Fraction(0)
-        bought, back = self.history[purchase], self.history[refund]
-        if not self.matching[purchase] or not self.alike(refunds.same, purchase, refund):
-            return Fraction(0)
-        if refunds.within is not None and back.time_ms >= bought.time_ms + refunds.within:
-            return Fraction(0)
+        if refunds is None or refunds.same is None:
+            return shares
+        for i in range(len(self.history)):
+            pairs = [(i, p) for p in range(i) if self.refunding[i] and self.matching[p]]
+            pairs += [(r, i) for r in range(i) if self.refunding[r] and self.matching[i]]
+            for refund, purchase in pairs:
+                if self.alike(refunds.same, purchase, refund) and self._in_time(refund, purchase):
+                    shares[refund, purchase] = self._share(refund, purchase, shares)
+        return shares
+
+    def _in_time(self, refund: int, purchase: int) -> bool:
+        within = self.campaign.refunds.within if self.campaign.refunds else None
+        return within is None or self.history[refund].time_ms < self.history[purchase].time_ms + within
+
+    def _share(self, refund: int, purchase: int, so_far: dict[tuple[int, int], Fraction]) -> Fraction:
+        """What is left of the refund, at most what is left of the purchase."""
+        open_ = 1 - sum((share for (_, p), share in so_far.items() if p == purchase), Fraction(0))
+        refunds = self.campaign.refunds
+        assert refunds is not None
         if refunds.amount is None:
-            return Fraction(1)
-        taken = amount(refunds.amount, back, self.users[refund])
-        if taken is None or taken <= 0:
-            return Fraction(0)
-        of = amount(refunds.of or refunds.amount, bought, self.users[purchase])
-        return Fraction(1) if of is None or of <= 0 else Fraction(taken, of)
+            return open_
+        taken = self._told(refund)
+        of = self._worth_of(purchase)
+        if taken <= 0 or of <= 0:
+            return open_ if taken > 0 else Fraction(0)
+        spent = sum((share * self._worth_of(p) for (r, p), share in so_far.items() if r == refund), Fraction(0))
+        return min(open_, (taken - spent) / of)
+
+    def _told(self, refund: int) -> int:
+        refunds = self.campaign.refunds
+        told = refunds.amount if refunds else None
+        return amount(told, self.history[refund], self.users[refund]) or 0 if told is not None else 0
+
+    def _worth_of(self, purchase: int) -> int:
+        refunds = self.campaign.refunds
+        of = (refunds.of or refunds.amount) if refunds else None
+        return max(0, amount(of, self.history[purchase], self.users[purchase]) or 0) if of is not None else 0
 
     def refunded(self, purchase: int, upto: int) -> Fraction:
         """Which share of a purchase is taken back in all by refunds up to an event."""
-        return min(Fraction(1), sum((self.refunded_by(r, purchase) for r in range(upto + 1)), Fraction(0)))
+        return sum((self.refunded_by(r, purchase) for r in range(upto + 1)), Fraction(0))
 
     def _set_against_user(self, refund: int) -> int:
         """By how much a refund that names no purchase lowers the counter."""
@@ -70,7 +99,7 @@ class Counting(Asking):
             return 0
         if refunds.amount is None:
             return 1
-        taken = amount(refunds.amount, self.history[refund], self.users[refund]) or 0
+        taken = self._told(refund)
         return 0 if taken <= 0 else 1 if self.trigger.total is None else taken
 
     def net(self, i: int, upto: int) -> int:

@@ -102,7 +102,7 @@ class TakeBack:
 
     Attributes:
       cause: the refund. firings: what it is about.
-      share: of each grant of the firings, so much in all.
+      shares: by firing, so much of each of its grants in all.
       amounts: by role, at most so much of the firings' grants, newest first.
       newest: the newest firing that stands, whole.
     """
@@ -111,7 +111,7 @@ class TakeBack:
     campaign: Campaign
     cause: Event
     firings: tuple[Firing, ...]
-    share: Fraction | None = None
+    shares: tuple[Fraction, ...] | None = None
     amounts: tuple[int, ...] | None = None
     newest: bool = False
 

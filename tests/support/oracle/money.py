@@ -147,11 +147,13 @@ class Money:
                     amount -= part
                     taken += self._take(approved, part, asked.cause)
             self._record(asked.cause, taken)
-        elif asked.share is not None:
-            self._record(asked.cause, self._take_share(stands, asked.share, asked.cause))
-            for firing in asked.firings:
+        elif asked.shares is not None:
+            taken = []
+            for firing, share in zip(asked.firings, asked.shares, strict=True):
+                taken += self._take_share([a for a in stands if a.firing is firing], share, asked.cause)
                 if firing not in self.decided:
-                    self.waiting[firing].append((asked.cause, asked.share))
+                    self.waiting[firing].append((asked.cause, share))
+            self._record(asked.cause, taken)
 
     def _take_share(self, approved: list[Approved], share: Fraction, refund: Event) -> list[tuple[Approved, int]]:
         """So much of each grant in all."""

@@ -54,9 +54,9 @@ class Refunded(Triggers):
             windows += self.windows(refund, paired=False) if lowers else []
             self._two_way(refund, windows)
         elif self.takes_grants != "stand":
-            for purchase in purchases:
-                of = tuple(f for f in self.firings if f.cause is self.history[purchase])
-                self._ask(refund, refund, of, share=self._share(purchase, refund))
+            fired = [(f, p) for p in purchases for f in self.firings if f.cause is self.history[p]]
+            shares = tuple(self._goal(p, refund) for _, p in fired)
+            self._ask(refund, refund, tuple(f for f, _ in fired), shares=shares)
             if lowers:
                 self._set_against_grants(refund)
 
@@ -67,9 +67,9 @@ class Refunded(Triggers):
             below += [f for f in self.fired if f.window == window and not f.gone and f.level > level]
         for firing in below:
             firing.gone = True
-        self._ask(refund, refund, tuple(below), share=Fraction(1))
+        self._ask(refund, refund, tuple(below), shares=(Fraction(1),) * len(below))
 
-    def _share(self, purchase: int, upto: int) -> Fraction:
+    def _goal(self, purchase: int, upto: int) -> Fraction:
         share = self.refunded(purchase, upto)
         return Fraction(1) if share and self.takes_grants == "whole" else share
 
@@ -79,7 +79,7 @@ class Refunded(Triggers):
             return
         for refund in range(purchase):
             if found and self.refunded_by(refund, purchase):
-                self._ask(refund, purchase, tuple(found), share=self._share(purchase, refund))
+                self._ask(refund, purchase, tuple(found), shares=(self._goal(purchase, refund),) * len(found))
 
     def _set_against_grants(self, refund: int) -> None:
         """Newest first: so much as the campaign's value rule makes of the refund's amount, or the newest whole."""
