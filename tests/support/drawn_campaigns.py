@@ -177,7 +177,7 @@ def refunds(draw: Drawn, trigger: Document, *, named: bool, fixed: bool) -> Docu
         block["counter"], down = "stays", False
     counted = any(name in trigger for name in ("count", "sum", "distinct", "streak"))
     two_way = down and not {"last", "restart", "from"} & set(trigger)
-    modes = ["pro-rata", "whole", "stand"] + (["two-way"] if two_way else [])
+    modes = ["pro-rata", "stand"] + (["two-way"] if two_way else []) + (["whole"] if named else [])
     if mode := _maybe(draw, 2, st.sampled_from(modes)):
         block["grants"] = mode
     by_value = block.get("grants", "stand" if counted else "pro-rata") == "pro-rata" and not fixed

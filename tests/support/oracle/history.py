@@ -46,7 +46,7 @@ def history_of(world: World, subject: str) -> list[Event]:
     for event in sorted(world.events, key=lambda event: event.place):
         if not _is_input(world, event, subject):
             continue
-        if not any(known.event_id == event.event_id and event.time_ms - known.time_ms < horizon for known in kept):
+        if not any(known.event_id == event.event_id and event.time_ms - known.time_ms <= horizon for known in kept):
             kept.append(event)
     return kept
 

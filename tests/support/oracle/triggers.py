@@ -38,6 +38,8 @@ class Triggers(Counting):
     def _of_absence(self, i: int) -> list[Firing]:
         unless, active, opened = self.trigger.unless, self.campaign.active, self.history[i]
         assert unless is not None
+        if unless.same is not None and self.common(unless.same, i, is_first=True) is None:
+            return []
         due = opened.time_ms + unless.within
         end = instant_ms(active.end, active.zone)
         came = any(
