@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import cache, cached_property
 from typing import Any
 
-from schemas.campaigns import Campaign, Pair, Same
+from schemas.campaigns import Campaign
+from schemas.triggers import Pair, Same
 from tests.support.oracle.conditions import User, holds, takes_part, value
 from tests.support.oracle.history import profile_at, subject_of
 from tests.support.oracle.model import Event, World

@@ -12,7 +12,8 @@ from typing import Any
 
 from cel_expr_python import cel
 
-from schemas.campaigns import ArrayAmount, Audience, HashRange, ItemsValue, ListFile
+from schemas.campaign_parts import ArrayAmount, Audience, HashRange, ListFile
+from schemas.triggers import ItemsValue
 from tests.support.oracle.model import Event, World
 
 _MAP = cel.Type.Map(cel.Type.STRING, cel.Type.DYN)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from fractions import Fraction
 
-from schemas.campaigns import Grant, PercentValue, TieredValue
+from schemas.campaign_parts import Grant, PercentValue, TieredValue
 from tests.support.oracle.conditions import User, amount, named_user
 from tests.support.oracle.model import Event, Gift
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from schemas.campaigns import Campaign, Grant, Group, Tenant, Theme
+from schemas.campaign_parts import Grant
+from schemas.campaigns import Campaign, Group, Tenant, Theme
 from schemas.order_keys import OrderKey
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from schemas.campaigns import Audience, Campaign, Group, ListFile, Tenant, Theme
+from schemas.campaign_parts import Audience, ListFile
+from schemas.campaigns import Campaign, Group, Tenant, Theme
 from schemas.order_keys import OrderKey
 from tests.support.oracle.history import history_of, subjects
 from tests.support.oracle.model import Answer, Firing, TakeBack, World, an_event_of

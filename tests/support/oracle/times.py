@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from schemas.campaigns import WEEKDAYS, Active
+from schemas.campaign_parts import WEEKDAYS, Active
 
 
 @lru_cache(maxsize=100_000)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from schemas.campaigns import Grant
+from schemas.campaign_parts import Grant
 from schemas.order_keys import OrderKey, OrderKind
 from tests.support.oracle.counting import Counting
 from tests.support.oracle.gifts import gifts_of
