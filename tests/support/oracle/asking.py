@@ -77,7 +77,13 @@ class Asking:
     def refunding(self) -> list[bool]:
         """Of each event, whether it takes back."""
         refunds = self.campaign.refunds
-        return [refunds is not None and self._is(i, refunds.on, refunds.where) for i in range(len(self.history))]
+        currency = self.trigger.currency if refunds is not None and refunds.same is None else None
+        return [
+            refunds is not None
+            and self._is(i, refunds.on, refunds.where)
+            and (currency is None or event.attributes.get("currency") == currency)
+            for i, event in enumerate(self.history)
+        ]
 
     def alike(self, same: Same | None, first: int, then: int) -> bool:
         """Whether two events have in common what they should."""
