@@ -68,6 +68,7 @@ type: $(STAMP)
 bench: $(STAMP)
 	@echo "==> benchmarks (docs/benchmarks.md says what they mean)"
 	@$(BIN)/python -m benchmarks.ledger
+	@$(BIN)/python -m benchmarks.matching
 	@$(BIN)/python -m benchmarks.backtest
 
 test-all: test lint type test-emulator test-servers
