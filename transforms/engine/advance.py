@@ -115,15 +115,17 @@ def _admitted(state: UserState, event: Event, timeline: Timeline) -> Verdict | N
 def _decided(state: UserState, event: Event, timeline: Timeline) -> Advanced:
     time_ms = event.time_ms
     plans = timeline.at(time_ms)
-    requests = Requests(plans.tenant)
+    requests = None
     if state.due_ms is not None and state.due_ms <= time_ms:
+        requests = Requests(plans.tenant)
         _fall_due(state, time_ms, timeline, requests)
     if event.event_type in PROFILE_TYPES and not event.given_subject:
         _take_profile(state, event)
     view, user = plans.view(event), plans.user_view(state.profile)
     matching = plans.matching(event, view, user)
     if not matching:
-        return Advanced(state, requests.made, Verdict.ADVANCED)
+        return Advanced(state, requests.made if requests else (), Verdict.ADVANCED)
+    requests = requests or Requests(plans.tenant)
     over_limit: list[str] = []
     matched: list[str] = []
     for campaign, role in matching:

@@ -44,6 +44,9 @@ class OfferMaker:
     def given(self, step: int, event: Attributes, user: Attributes, subject: str) -> Given | None:
         """Who gets how much; None where it is nothing: a part is missing or worth nothing, or a user would get two."""
         gifts = self._steps[step]
+        if len(gifts) == 1 and gifts[0].recipient is None:
+            only = gifts[0].amount(event, user)
+            return [(subject, only)] if only else None
         found: Given = []
         for gift in gifts:
             recipient = subject if gift.recipient is None else gift.recipient(event, user)
