@@ -98,7 +98,6 @@ class Campaign(_Limited):
     hold: DurationMs | None = Field(None, description="grants are held so long, and made then unless taken back")
     refunds: Refunds | None = Field(None, description="what takes grants and counters back")
     cost: Cost | None = Field(None, description="what one grant costs under caps of another unit")
-    lookback: DurationMs | None = Field(None, description="history that counts from before the campaign was published")
 
     @model_validator(mode="after")
     def _gives(self) -> Campaign:

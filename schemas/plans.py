@@ -266,7 +266,6 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
       counter: None = fires at each event; then `gifts` are given, else each step has its own.
       hold_ms: what is granted is held so long; None = granted at once.
       group: id of the group it is an offer of, "" = none.
-      lookback_ms: history that counts although it lies before the campaign's publication.
     """
 
     campaign: str
@@ -287,7 +286,6 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     hold_ms: int | None = None
     refunds: RefundPlan | None = None
     group: str = ""
-    lookback_ms: int | None = None
 
     @property
     def all_gifts(self) -> tuple[Gift, ...]:

@@ -76,7 +76,6 @@ class _Planning:
             hold_ms=campaign.hold,
             refunds=self._refunds(campaign.refunds, counter if trigger.measures else None),
             group=group,
-            lookback_ms=campaign.lookback,
         )
 
     def _gifts(self, grants: Any, path: Path) -> tuple[Gift, ...]:
