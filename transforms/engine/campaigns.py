@@ -106,7 +106,7 @@ class CompiledCampaign:
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
     def concerns(self) -> Iterator[Concern]:
-        """The ways in which an event may concern it, by role; chosen once, so that the common ones ask nothing twice."""
+        """How it takes an event, by role: chosen once, so that the common ways ask nothing twice."""
         takes: dict[Role, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
         if self._refunds is not None:
             takes[Role.REFUND] = self._refunds.refund
