@@ -32,7 +32,7 @@ def column_encoder(schema: Mapping[str, Any]) -> Callable[[Sequence[Mapping[str,
 
 def _column(of: Any) -> Column | None:
     if of == "string":
-        return _each_once(_text)
+        return _each_once(_text, _texts)
     if of == "long":
         return _each_once(_long)
     if of == ["null", "string"]:
@@ -42,13 +42,13 @@ def _column(of: Any) -> Column | None:
     return None
 
 
-def _each_once(encode: Callable[[Any], bytes]) -> Column:
+def _each_once(encode: Callable[[Any], bytes], encode_all: Column | None = None) -> Column:
     """Encode a column's different values where they repeat, else each."""
 
     def column(values: list[Any]) -> list[bytes]:
         different = set(values)
         if 2 * len(different) > len(values):
-            return [encode(value) for value in values]
+            return [encode(value) for value in values] if encode_all is None else encode_all(values)
         known = {value: encode(value) for value in different}
         return [known[value] for value in values]
 
@@ -59,6 +59,14 @@ def _text(text: str) -> bytes:
     raw = text.encode()
     length = len(raw)
     return (_SHORT[length] if length < len(_SHORT) else _long(length)) + raw
+
+
+def _texts(texts: list[str]) -> list[bytes]:
+    """`_text` of each, without a call for each where all are short."""
+    raws = [text.encode() for text in texts]
+    if max([len(raw) for raw in raws]) < len(_SHORT):
+        return [_SHORT[len(raw)] + raw for raw in raws]
+    return [_text(text) for text in texts]
 
 
 def _long(number: int) -> bytes:
