@@ -2,6 +2,10 @@
 
 A case is short: events stand in their order and get a time, a user and an order id where they name none; what is
 expected names the event it hangs on. Both sides become the same lines of text, which a difference is told in.
+
+Figures are the source's where it has any; neighbours of a bound, and choices that only we have, are ours. Expectations
+follow from the source and DESIGN by hand. `differs` says where the two part (the case asserts ours), `unsaid` what the
+language cannot say.
 """
 
 from __future__ import annotations
