@@ -28,8 +28,14 @@ def load_folder(path: Path) -> PlanSet:
     Raises:
       CampaignFileError: all that is wrong, a line each with file, line, column and field.
     """
+    return read_and_compile(path)[1]
+
+
+def read_and_compile(path: Path) -> tuple[Folder, PlanSet]:
+    """What was read of a folder too, for who looks at more of it than its plans; raises as `load_folder`."""
     with _nothing_collected():
-        return _compiled(read_folder(Path(path)))
+        folder = read_folder(Path(path))
+        return folder, _compiled(folder)
 
 
 @contextmanager
