@@ -14,7 +14,7 @@ from schemas.events import ENVELOPE, PROFILE_TYPES, PROFILE_UPDATED, Event
 from schemas.grants import rfc3339
 from schemas.plans import PlanSet
 from transforms.event_parser import EventParser
-from transforms.language.compiling import read_and_compile
+from transforms.language.compiling import load_checked
 from transforms.language.context import Context
 from transforms.language.loading import Folder, meant, validated
 from transforms.language.written_values import WrittenValues
@@ -67,7 +67,7 @@ def load_tested_folder(path: Path) -> TestedFolder:
     Raises:
       CampaignFileError: all that is wrong; what is wrong in tests is told once the campaigns are right.
     """
-    folder, plan_set = read_and_compile(path)
+    folder, plan_set = load_checked(path)
     parser = EventParser(plan_set.schema)
     tests: dict[str, ReadyTest] = {}
     for document in folder.tests:
