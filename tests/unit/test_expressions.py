@@ -9,13 +9,13 @@ import pytest
 from schemas.attributes import AttributeSchema, ListOf, Record, parse_type
 from schemas.errors import ExpressionError
 from transforms.language.expressions import check
+from transforms.language.terms import equality_terms
 from transforms.language.translate import (
     attributes_read,
     compile_condition,
     compile_item_condition,
     compile_item_value,
     compile_value,
-    equality_terms,
 )
 
 

@@ -18,7 +18,7 @@ from schemas.attributes import ENVELOPE_TYPES, AttributeSchema, AttributeType, L
 from schemas.errors import ExpressionError
 from schemas.expressions import Expression
 from transforms.language.checked_expr import Checked, constant, kind, quantifier, walk
-from transforms.language.translate import UnsupportedError, to_ast
+from transforms.language.translate import UnsupportedError, parsed, to_ast
 
 TEXT_BYTES_MAX = 4_096
 NODES_MAX = 300
@@ -58,15 +58,14 @@ def _checked(
     except RuntimeError as error:
         _refuse(str(error), schema, item)
     raw: bytes = compiled.serialize()
-    positions = _positions(raw)
     _require_result(compiled.return_type().name(), result)
-    checked = Checked(raw)
+    checked = parsed(raw)
     try:
         _require_bounds(checked)
         expression = Expression(text, raw, result)
         to_ast(expression)
     except UnsupportedError as error:
-        line, column = _place(text, positions.get(error.node_id, 0))
+        line, column = _place(text, _positions(raw).get(error.node_id, 0))
         raise ExpressionError(str(error), line, column) from None
     return expression
 

@@ -79,7 +79,14 @@ class Document(NamedTuple):
 
     def holds(self, path: KeyPath) -> bool:
         """Whether there is a value at a path."""
-        return self._nearest(path)[1] == len(path)
+        value: Any = self.content
+        for part in path:
+            if not (
+                part in value if isinstance(value, dict) else isinstance(value, list) and part in range(len(value))
+            ):
+                return False
+            value = value[part]
+        return True
 
     def place(self, path: KeyPath) -> Place:
         """The place of a value, or of the nearest thing above it."""
