@@ -9,6 +9,7 @@ from schemas.errors import InvariantError
 from schemas.events import Event
 from schemas.plans import PlanSet
 from transforms.engine.campaigns import CompiledSet
+from transforms.language.collector import nothing_collected
 
 
 class Timeline:
@@ -50,5 +51,6 @@ class Timeline:
     def _at(self, place: int) -> CompiledSet:
         found = self._compiled.get(place)
         if found is None:
-            found = self._compiled[place] = CompiledSet(self._sets[place])
+            with nothing_collected():
+                found = self._compiled[place] = CompiledSet(self._sets[place])
         return found

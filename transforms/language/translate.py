@@ -156,7 +156,12 @@ class Translated(NamedTuple):
 def to_ast(expression: Expression) -> Translated:
     """The fast form of an expression."""
     checked = parsed(expression.checked)
-    return Translated(_Translation(checked, lazy=False).of(checked.expr), _absorbs(checked.expr))
+    return Translated(fast_form(checked), _absorbs(checked.expr))
+
+
+def fast_form(checked: Checked) -> ast.expr:
+    """The body alone. Raises UnsupportedError for a form of CEL that is not translated."""
+    return _Translation(checked, lazy=False).of(checked.expr)
 
 
 def compile_condition(expression: Expression) -> Callable[[Attributes, Attributes], bool]:
