@@ -1,7 +1,7 @@
 """Cost of an event with 10 and with 10,000 campaigns loaded, of which it concerns few; and how long loading takes.
 
-One line a way in which campaigns are told apart. The first ten campaigns are the same in both folders and are those
-that events meet; the others are found by nothing, or fail at their last condition.
+One line a way in which campaigns are told apart; all times are of the processor. The first ten campaigns are the same
+in both folders and are those that events meet; the others are found by nothing, or fail at their last condition.
 """
 
 from __future__ import annotations
@@ -125,11 +125,11 @@ def _loaded(folder: Path, number: int, family: Callable[[int], str]) -> tuple[Ti
             f"campaign: c{i}\n{family(i)}grant: {{points: 10}}\n" for i in range(first, min(first + A_FILE, number))
         )
         (folder / f"campaigns-{first}.yaml").write_text(text)
-    start = time.perf_counter()
+    start = time.process_time()
     timeline = Timeline([load_folder(folder)])
-    loaded = time.perf_counter()
+    loaded = time.process_time()
     timeline.at(0)
-    return timeline, f"loaded in {loaded - start:.1f} s, ready in {time.perf_counter() - loaded:.1f} s"
+    return timeline, f"loaded in {loaded - start:.1f} s, ready in {time.process_time() - loaded:.1f} s"
 
 
 def _events() -> list[Event]:

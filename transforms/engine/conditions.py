@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Callable, Mapping, Sequence
+from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
 from schemas.expressions import Expression
@@ -42,37 +43,36 @@ class Rule(NamedTuple):
 
 def asked_of(rule: Rule) -> Asked:
     """One rule's function."""
-    namespace: dict[str, Any] = dict(HELPERS, ERRORS=EVALUATION_ERRORS)
-    test, slowly = _test(rule, namespace)
+    test, slowly = _test(rule)
     body = _guarded(ast.Return(test), ast.Return(slowly or ast.Constant(False)))
-    asked: Asked = _compiled("asked", ["e", "u", "t", "s"], [body], namespace)
+    asked: Asked = _shared_function(["e", "u", "t", "s"], body)
     return asked
 
 
 def bucket_of(rules: Sequence[Rule]) -> Bucket:
     """One function over rules, in their order: straight-line code, the fastest where few rules are asked often."""
-    namespace: dict[str, Any] = dict(HELPERS, ERRORS=EVALUATION_ERRORS)
     body: list[ast.stmt] = []
     for rule in rules:
-        test, slowly = _test(rule, namespace)
+        test, slowly = _test(rule)
         found = ast.Expr(ast.Call(ast.Attribute(_name("found"), "append", ast.Load()), [ast.Constant(rule.number)], []))
         body.append(_guarded(ast.If(test, [found], []), ast.If(slowly, [found], []) if slowly else ast.Pass()))
-    bucket: Bucket = _compiled("bucket", ["e", "u", "t", "s", "found"], body, namespace)
+    arguments = ["e", "u", "t", "s", "found"]
+    bucket: Bucket = _shared_function(arguments, body[0]) if len(body) == 1 else _function(arguments, body)
     return bucket
 
 
-def _test(rule: Rule, namespace: dict[str, Any]) -> tuple[ast.expr, ast.expr | None]:
-    """What asks a rule. An error means false, unless a condition absorbs it: then what asks it slowly."""
+def _test(rule: Rule) -> tuple[ast.expr, ast.expr | None]:
+    """What asks a rule. An error means false, unless a condition absorbs it: then what asks it slowly.
+
+    Functions stand in it as if they were constants, which are taken out before anything is compiled.
+    """
     translated = [to_ast(expression) for expression in rule.conditions]
     tests = [*_dates(rule.schedule), *_currency(rule.currency), *(part.body for part in translated)]
     if rule.gate is not None:
-        namespace[f"gate_{rule.number}"] = rule.gate
-        tests.append(ast.Call(_name(f"gate_{rule.number}"), [_name("s"), _name("t")], []))
+        tests.append(_call(rule.gate, "s", "t"))
     test = ast.BoolOp(ast.And(), tests) if len(tests) > 1 else tests[0] if tests else ast.Constant(True)
-    if not any(part.absorbs for part in translated):
-        return test, None
-    namespace[f"slow_{rule.number}"] = _all_of(rule)
-    return test, ast.Call(_name(f"slow_{rule.number}"), [_name(name) for name in ("e", "u", "t", "s")], [])
+    slowly = any(part.absorbs for part in translated)
+    return test, _call(_all_of(rule), "e", "u", "t", "s") if slowly else None
 
 
 def _all_of(rule: Rule) -> Asked:
@@ -112,15 +112,64 @@ def _guarded(tried: ast.stmt, failed: ast.stmt) -> ast.stmt:
     return ast.Try([tried], [ast.ExceptHandler(_name("ERRORS"), None, [failed])], [], [])
 
 
-def _compiled(name: str, arguments: list[str], body: list[ast.stmt], namespace: dict[str, Any]) -> Any:
+def _call(function: Any, *arguments: str) -> ast.Call:
+    return ast.Call(ast.Constant(function), [_name(argument) for argument in arguments], [])
+
+
+def _function(arguments: list[str], body: list[ast.stmt]) -> Any:
+    """A function of its own; what cannot be written as a constant is one of its globals."""
+    taken: list[Any] = []
+    body = [_without(statement, taken, [], callable) for statement in body]
+    namespace = dict(_GLOBALS) | {f"k{n}": value for n, value in enumerate(taken)}
+    return FunctionType(_code(arguments, body), namespace)
+
+
+def _shared_function(arguments: list[str], statement: ast.stmt) -> Any:
+    """A function that shares its code with all that differ from it in constants only: those are its defaults.
+
+    Of thousands of campaigns written alike, the code is compiled once and stays in the processor's caches.
+    """
+    taken: list[Any] = []
+    shape: list[Any] = [*arguments]
+    body = _without(statement, taken, shape, lambda value: True)
+    key = tuple(shape)
+    code = _codes.get(key)
+    if code is None:
+        if len(_codes) >= _CODES_MAX:
+            _codes.clear()
+        code = _codes[key] = _code([*arguments, *(f"k{n}" for n in range(len(taken)))], [body])
+    return FunctionType(code, _GLOBALS, "rule", tuple(taken))
+
+
+_GLOBALS: dict[str, Any] = dict(HELPERS, ERRORS=EVALUATION_ERRORS)
+_CODES_MAX = 10_000
+_codes: dict[tuple[Any, ...], CodeType] = {}
+
+
+def _without(node: Any, taken: list[Any], shape: list[Any], takes: Callable[[Any], bool]) -> Any:
+    """The node with names k0, k1, ... for the constants that are taken out of it; shape tells all the rest of it."""
+    if type(node) is ast.Constant and takes(node.value):
+        taken.append(node.value)
+        shape.append(ast.Constant)
+        return _name(f"k{len(taken) - 1}")
+    shape.append(type(node))
+    for field in node._fields:
+        value = getattr(node, field)
+        if isinstance(value, list):
+            shape.append(len(value))
+            setattr(node, field, [_without(each, taken, shape, takes) for each in value])
+        elif isinstance(value, ast.AST):
+            setattr(node, field, _without(value, taken, shape, takes))
+        else:
+            shape.append(value)
+    return node
+
+
+def _code(arguments: list[str], body: list[ast.stmt]) -> CodeType:
     given = ast.arguments([], [ast.arg(argument) for argument in arguments], None, [], [], None, [])
-    module = ast.Module([ast.FunctionDef(name, given, body, [])], [])
-    for node in ast.walk(module):
-        if "lineno" in node._attributes:
-            node.lineno = node.end_lineno = 1  # type: ignore[attr-defined]
-            node.col_offset = node.end_col_offset = 0  # type: ignore[attr-defined]
-    exec(compile(module, "<conditions>", "exec"), namespace)
-    return namespace[name]
+    module = ast.fix_missing_locations(ast.Module([ast.FunctionDef("rule", given, body, [])], []))
+    compiled = compile(module, "<conditions>", "exec")
+    return next(part for part in compiled.co_consts if isinstance(part, CodeType))
 
 
 def _name(text: str) -> ast.Name:

@@ -20,6 +20,9 @@ from transforms.engine.spans import ends_of, nodes_above, nodes_of, segments_of
 _FEW = 16
 """Rules that are asked as fast as they are looked up: measured, a failing condition costs 30 ns, a look-up 300."""
 
+_FEW_SHARES = 2
+"""A share of users is asked by a call, which costs as much as the look-up."""
+
 
 class MatchIndex:
     """The index over rules; what it finds are their numbers."""
@@ -75,7 +78,7 @@ def _groups(members: Sequence[_Member], used: frozenset[Place]) -> dict[Place | 
         for member in members:
             known = [(shares[place](key), place) for place, key in member.keys.items() if place in shares]
             groups[min(known)[1] if known else None].append(member)
-        small = [place for place, held in groups.items() if place and place.form == "range" and len(held) < _FEW]
+        small = [place for place, held in groups.items() if place and len(held) < _least(place)]
         if not small:
             return groups
         for place in small:
@@ -92,9 +95,16 @@ def _shares(members: Sequence[_Member], used: frozenset[Place]) -> dict[Place, C
     shares = {}
     for place, held in keys.items():
         share = _share_of_ends(held) if place.form == "range" else _share_of_values(held)
-        if share is not None:
+        if share is not None and len(held) >= _least(place):
             shares[place] = share
     return shares
+
+
+def _least(place: Place) -> int:
+    """How many rules a place must tell apart to be worth its look-up at each event."""
+    if place.form != "range":
+        return 1
+    return _FEW if place.source in ("event", "user", "time") else _FEW_SHARES
 
 
 def _share_of_values(keys: Sequence[frozenset[Any]]) -> Callable[[Any], float] | None:
@@ -104,7 +114,7 @@ def _share_of_values(keys: Sequence[frozenset[Any]]) -> Callable[[Any], float] |
 
 def _share_of_ends(keys: Sequence[Span]) -> Callable[[Any], float] | None:
     ends = ends_of(keys)
-    if not ends or len(keys) < _FEW:
+    if not ends:
         return None
 
     def share(key: Span) -> float:
