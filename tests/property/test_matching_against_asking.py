@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -116,3 +117,16 @@ def test_the_index_finds_what_asking_each_rule_finds(kinds: list[str], count: in
     index = MatchIndex(rules)
     for given_ in inputs:
         assert index.matching(*given_) == asking_each(rules, *given_)
+
+
+@pytest.mark.parametrize("kind", [*FAMILIES, *WHO_AND_WHEN])
+def test_so_it_does_for_many_rules_of_one_kind(kind: str) -> None:
+    draw = Random(kind)
+    rules = [a_rule(number, [kind], draw) for number in range(60)]
+    index = MatchIndex(rules)
+    for n in range(-8, 54):
+        event = {"n": n // 2, "m": n // 2, "d": n / 4, "at": n * 100, "s": draw.choice(TEXTS), "b": n % 2 == 0}
+        event |= {"tags": draw.choices(TEXTS, k=2), "currency": draw.choice(["JPY", "USD"])}
+        user = {"n": n // 2, "s": draw.choice(TEXTS), "segments": draw.choices(TEXTS, k=2)}
+        asked = ("a", n, draw.choice(USERS), event, user)
+        assert index.matching(*asked) == asking_each(rules, *asked)
