@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, cast
 
@@ -13,6 +10,7 @@ from schemas.campaigns import EventSchema, Tenant, UserSchema
 from schemas.errors import SchemaError
 from schemas.plans import DEFAULT_HORIZON_MS, Ordering, PlanSet
 from transforms.language.accounts import account_specs
+from transforms.language.collector import nothing_collected
 from transforms.language.context import Context
 from transforms.language.groups import group_plans, groups_by_offer
 from transforms.language.loading import Folder, read_folder
@@ -40,21 +38,9 @@ def load_folder(path: Path) -> PlanSet:
 
 def load_checked(path: Path) -> CheckedFolder:
     """As `load_folder`, for who also tells where something stands."""
-    with _nothing_collected():
+    with nothing_collected():
         folder = read_folder(Path(path))
         return CheckedFolder(folder, _compiled(folder))
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """Loading makes millions of objects and no cycles: of 10,000 campaigns the collector takes a third of the time."""
-    was_on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_on:
-            gc.enable()
 
 
 def _compiled(folder: Folder) -> PlanSet:

@@ -80,7 +80,14 @@ class Document(NamedTuple):
 
     def holds(self, path: KeyPath) -> bool:
         """Whether there is a value at a path."""
-        return self._nearest(path)[1] == len(path)
+        value: Any = self.content
+        for part in path:
+            if not (
+                part in value if isinstance(value, dict) else isinstance(value, list) and part in range(len(value))
+            ):
+                return False
+            value = value[part]
+        return True
 
     def is_null(self, path: KeyPath) -> bool:
         """Whether a value is YAML's null: `null`, `~` or nothing, without quotes."""
