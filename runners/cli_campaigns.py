@@ -16,6 +16,11 @@ from transforms.language import load_folder
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
+_CHECK = """\
+Check a folder; nothing is changed. Of a right one it tells the worst case (of a grant, a user, and in all, in minor
+units), rewards that trigger rewards, and campaigns that one event can fire together.
+"""
+
 _APPLY = """\
 Check the folder, make or change its accounts in the ledger, and publish it as one numbered set, in force from an event
 time on: the first set from the beginning of time, a later one by default as soon as every worker can know it.
@@ -33,8 +38,9 @@ def add_commands(commands: Any) -> None:
 def _add_campaign(commands: Any) -> None:
     campaign = commands.add_parser("campaign", help="check campaign files, put them in force")
     actions = campaign.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="is the folder right?", description="Check a folder; nothing is changed.")
+    check = actions.add_parser("check", help="is the folder right?", description=_CHECK, formatter_class=_RAW)
     check.add_argument("folder", type=Path)
+    check.add_argument("--json", action="store_true", help="as JSON")
     check.set_defaults(run=_check)
     apply = actions.add_parser("apply", help="put the folder in force", description=_APPLY, formatter_class=_RAW)
     apply.add_argument("folder", type=Path)
@@ -44,12 +50,20 @@ def _add_campaign(commands: Any) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    plan_set = load_folder(given.folder)
+    from runners.check_output import print_report
+    from runners.ops.checking import as_json, check_folder
+
+    report = check_folder(given.folder)
+    if given.json:
+        print(json.dumps(as_json(report), indent=2))
+        return 0
+    plan_set = report.plan_set
     limited = sum(bool(account.limits) for account in plan_set.accounts)
     console().print(
         f"{given.folder}: {len(plan_set.plans)} campaigns of tenant {plan_set.tenant} are right; "
         f"{limited} accounts have limits"
     )
+    print_report(console(), report)
     return 0
 
 

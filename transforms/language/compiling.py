@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from schemas.attributes import AttributeSchema, AttributeType, ListOf, Record, Scalar, parse_type
 from schemas.campaigns import EventSchema, Tenant, UserSchema
@@ -15,11 +15,18 @@ from schemas.plans import DEFAULT_HORIZON_MS, Ordering, PlanSet
 from transforms.language.accounts import account_specs
 from transforms.language.context import Context
 from transforms.language.groups import group_plans, groups_by_offer
-from transforms.language.loading import Folder, read_folder
+from transforms.language.loading import Folder, meant, read_folder
 from transforms.language.planning import plan_of
 from transforms.language.yaml_source import Document, Place
 
 DEFAULT_TENANT = "default"
+
+
+class CheckedFolder(NamedTuple):
+    """A folder without mistakes: its documents, with their places, and the plans made of them."""
+
+    folder: Folder
+    plan_set: PlanSet
 
 
 def load_folder(path: Path) -> PlanSet:
@@ -28,8 +35,14 @@ def load_folder(path: Path) -> PlanSet:
     Raises:
       CampaignFileError: all that is wrong, a line each with file, line, column and field.
     """
+    return load_checked(path).plan_set
+
+
+def load_checked(path: Path) -> CheckedFolder:
+    """As `load_folder`, for who also tells where something stands."""
     with _nothing_collected():
-        return _compiled(read_folder(Path(path)))
+        folder = read_folder(Path(path))
+        return CheckedFolder(folder, _compiled(folder))
 
 
 @contextmanager
@@ -81,6 +94,7 @@ def _schema(folder: Folder) -> AttributeSchema | None:
             folder.problem(place._replace(file=str(folder.path)) if place else _nowhere(folder), message)
         return None
     model = cast("EventSchema", events.model)
+    _require_known_followers(folder, events.document, model)
     users = folder.schemas.get("users")
     event = _record(folder, events.document, model.attributes)
     user = _record(folder, users.document, cast("UserSchema", users.model).attributes) if users else Record(())
@@ -89,6 +103,13 @@ def _schema(folder: Folder) -> AttributeSchema | None:
     user = _with_segments(user)
     envelope = tuple(sorted((canonical, own) for canonical, own in model.envelope.items() if canonical != own))
     return AttributeSchema(tuple(model.types), event, user, envelope)
+
+
+def _require_known_followers(folder: Folder, document: Document, model: EventSchema) -> None:
+    for event_type in model.follows:
+        if event_type not in model.types:
+            message = f"follows: event type {event_type!r} is not declared{meant(event_type, model.types)}"
+            folder.problem(document.key_place(("follows", event_type)), message)
 
 
 def _with_segments(user: Record) -> Record:

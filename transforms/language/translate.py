@@ -211,6 +211,37 @@ def equality_terms(expression: Expression) -> list[Term]:
     return terms
 
 
+class Range(NamedTuple):
+    """A conjunct that holds an integer attribute within bounds, both inclusive; None = no bound on that side."""
+
+    root: str
+    name: str
+    low: int | None
+    high: int | None
+
+
+def range_terms(expression: Expression) -> list[Range]:
+    """The conjuncts `event.NAME >= constant` and their like, either way round; of user, too."""
+    terms = []
+    for node in _conjuncts(_parsed(expression.checked).expr):
+        if kind(node) != "call_expr" or node.call_expr.function not in _BOUNDS:
+            continue
+        (left, right), function = node.call_expr.args, node.call_expr.function
+        if kind(left) == "const_expr":
+            left, right, function = right, left, _TURNED[function]
+        found = _attribute(left)
+        value = constant(right) if found is not None and kind(right) == "const_expr" else None
+        if found is not None and type(value) is int:
+            bound = value + _BOUNDS[function]
+            terms.append(Range(*found, *((bound, None) if ">" in function else (None, bound))))
+    return terms
+
+
+_BOUNDS = {"_<_": -1, "_<=_": 0, "_>_": 1, "_>=_": 0}
+"""Of each comparison with an integer: from the constant to the inclusive bound."""
+_TURNED = {"_<_": "_>_", "_<=_": "_>=_", "_>_": "_<_", "_>=_": "_<=_"}
+
+
 def attributes_read(expression: Expression) -> tuple[frozenset[str], frozenset[str]]:
     """Names of the event's and of the user's attributes that an expression reads."""
     read: dict[str, set[str]] = {"event": set(), "user": set()}

@@ -1,0 +1,84 @@
+"""What `campaign check` calls a worst case is one: no drawn folder on any drawn stream gives more, at any time."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from runners.ops.bounds import Bound
+from runners.ops.liability import worst_cases
+from schemas.plans import PlanSet
+from tests.support.drawn_campaigns import Document, Stream, examples, text_of
+from tests.support.product_run import Outcome, run_product
+from transforms.language import load_folder
+
+
+@pytest.fixture(scope="module")
+def folder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("campaigns")
+
+
+@st.composite
+def closed_examples(draw: st.DrawFn) -> tuple[list[Document], Stream]:
+    """As `examples`; most campaigns have both dates, so that windows, streaks and cool-downs bound something."""
+    documents, stream = draw(examples())
+    for document in documents:
+        if "campaign" in document and draw(st.integers(0, 4)):
+            document["active"] |= {"from": draw(st.sampled_from(("2026-01-01", "2026-03-06", "2026-10-30T12:00:00Z")))}
+            document["active"] |= {"to": draw(st.sampled_from(("2026-11-02", "2026-12-01", "2027-01-01")))}
+    return documents, stream
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@given(closed_examples())
+def test_no_stream_gives_more_than_the_worst_case(folder_path: Path, example: tuple[list[Document], Stream]) -> None:
+    documents, stream = example
+    (folder_path / "all.yaml").write_text(text_of(documents))
+    plan_set = load_folder(folder_path)
+    outcome = run_product(plan_set, stream.events, stream.profiles)
+    _assert_within(plan_set, outcome)
+
+
+def _assert_within(plan_set: PlanSet, outcome: Outcome) -> None:
+    worst = worst_cases(plan_set)
+    campaigns = {(one.campaign, one.unit): one for one in worst.campaigns}
+    totals = {one.unit: one for one in worst.totals}
+    for record in outcome.grants:
+        one = campaigns[record["campaign_id"], record["unit"]]
+        assert _at_most(record["amount"], one.a_grant)
+    for standing in _standing(outcome):
+        by_campaign, by_unit = defaultdict[Any, int](int), defaultdict[Any, int](int)
+        for (campaign, unit, user), amount in standing.items():
+            assert _at_most(amount, campaigns[campaign, unit].a_user), (campaign, user)
+            by_campaign[campaign, unit] += amount
+            by_unit[unit, user] += amount
+            by_unit[unit, None] += amount
+        assert all(_at_most(amount, campaigns[key].in_all) for key, amount in by_campaign.items())
+        for (unit, user), amount in by_unit.items():
+            assert _at_most(amount, totals[unit].in_all if user is None else totals[unit].a_user)
+
+
+def _standing(outcome: Outcome) -> list[dict[tuple[str, str, str], int]]:
+    """After every instant: what stands by campaign, unit and user."""
+    units = {record["grant_id"]: record["unit"] for record in outcome.grants}
+    moved = [(one["event_time"], one["campaign_id"], one["unit"], one["user_id"], one["amount"]) for one in outcome.grants]
+    for back in outcome.reversals:
+        for part in back["parts"]:
+            unit = units.get(part["grant_id"], back["unit"])
+            moved.append((back["event_time"], back["campaign_id"], unit, back["user_id"], -part["amount"]))
+    found: list[dict[tuple[str, str, str], int]] = []
+    standing: dict[tuple[str, str, str], int] = defaultdict(int)
+    for time in sorted({move[0] for move in moved}):
+        for _, campaign, unit, user, amount in (move for move in moved if move[0] == time):
+            standing[campaign, unit, user] += amount
+        found.append(dict(standing))
+    return found
+
+
+def _at_most(amount: int, bound: Bound) -> bool:
+    return bound.amount is None or amount <= bound.amount
