@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,6 @@ def folder_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("campaigns")
 
 
-DATES = {"from": "2026-01-01", "to": "2027-01-01"}
-
-
 @st.composite
 def closed_examples(draw: st.DrawFn) -> tuple[list[Document], Stream]:
     """As `examples`, but with both dates, so that windows, streaks and cool-downs bound something.
@@ -34,18 +32,24 @@ def closed_examples(draw: st.DrawFn) -> tuple[list[Document], Stream]:
     """
     documents, stream = draw(examples())
     bare = draw(st.integers(0, 3)) > 0 and not any("group" in document for document in documents)
+    if bare:
+        stream = stream._replace(events=stream.events + [_later(event) for event in stream.events])
+        if draw(st.booleans()):
+            stream = stream._replace(events=[event | {"user_id": "u1"} for event in stream.events])
+    times = [event["event_time"] for event in stream.events] or [0]
+    dates = {"from": _moment(min(times)), "to": _moment(max(times) + 1000)}
     for document in documents:
         if "campaign" in document and (bare or draw(st.integers(0, 4))):
-            document["active"] = {"zone": document["active"]["zone"], **DATES}
-        if bare:
-            document.pop("limits", None)
-            document.pop("audience", None)
-            for part in ("where", "currency", "silence"):
-                document.get("trigger", {}).pop(part, None)
-    if bare:
-        long = stream.events + [_later(event) for event in stream.events]
-        stream = Stream([event | {"user_id": "u1"} for event in long], stream.profiles)
+            document["active"] = {"zone": document["active"]["zone"], **dates}
+        for part in ("limits", "audience") if bare else ():
+            document.pop(part, None)
+        for part in ("where", "currency", "silence") if bare else ():
+            document.get("trigger", {}).pop(part, None)
     return documents, stream
+
+
+def _moment(time_ms: int) -> str:
+    return dt.datetime.fromtimestamp(time_ms // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _later(event: dict[str, Any]) -> dict[str, Any]:
