@@ -12,6 +12,7 @@ from runners.ops.overlaps import Overlaps, overlaps
 from schemas.campaigns import EventSchema
 from schemas.plans import PlanSet
 from transforms.language import load_checked
+from transforms.language.compiling import nothing_collected
 from transforms.language.loading import Folder
 
 
@@ -36,16 +37,12 @@ def check_folder(path: Path) -> Report:
     Raises:
       CampaignFileError: it is not right.
     """
-    folder, plan_set = load_checked(path)
-    worst = worst_cases(plan_set)
-    follows = cast("EventSchema", folder.schemas["events"].model).follows
-    return Report(
-        folder,
-        plan_set,
-        worst,
-        loops(plan_set.plans, worst.campaigns, follows),
-        overlaps(plan_set.plans, worst.campaigns),
-    )
+    with nothing_collected():
+        folder, plan_set = load_checked(path)
+        worst = worst_cases(plan_set)
+        follows = cast("EventSchema", folder.schemas["events"].model).follows
+        looping = loops(plan_set.plans, worst.campaigns, follows)
+        return Report(folder, plan_set, worst, looping, overlaps(plan_set.plans, worst.campaigns))
 
 
 def as_json(report: Report) -> dict[str, Any]:

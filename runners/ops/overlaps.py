@@ -16,12 +16,13 @@ from runners.ops.liability import Liability
 from schemas.plans import AudiencePlan, Plan
 from transforms.language.translate import equality_terms, range_terms
 
-PAIRS_MAX = 1_000_000
-COMPARED_MIN = 50
+PAIRS_MAX = 300_000
+COMPARED_MIN = 30
 """A campaign is compared with all others as long as that is PAIRS_MAX pairs at most, and with so many in any case."""
 
 _SCALES = {"sha256": 2**32, "growthbook": 10_000}
 _FOREVER = float("inf")
+_EVERYONE = AudiencePlan()
 
 _Place = tuple[str, str]
 """Root and name of an attribute."""
@@ -49,13 +50,20 @@ class Overlaps(NamedTuple):
 
 
 class _Facts(NamedTuple):
-    """What must be so for a campaign to fire at an event. subject: whose attributes `user` are."""
+    """What must be so for a campaign to fire at an event.
+
+    Attributes:
+      subject: whose attributes `user` are. pins, ranges: constants an attribute is one of; bounds of an integer.
+      places: by seed and hash, the ranges of users that take part. start_ms, end_ms: when, [start, end).
+    """
 
     plan: Plan
     subject: str
     pins: dict[_Place, frozenset[Any]]
     ranges: dict[_Place, tuple[float, float]]
     places: dict[tuple[str, str], list[tuple[int, int]]]
+    start_ms: float
+    end_ms: float
 
 
 def overlaps(plans: Sequence[Plan], liabilities: Sequence[Liability]) -> Overlaps:
@@ -87,13 +95,14 @@ def _overlap(
 
 def _together(plans: list[Plan], by_event: Mapping[str, dict[str, int | None]]) -> dict[str, int | None]:
     """What one event brings by unit: of each group's offers the greatest, and all the rest."""
-    by_unit: dict[str, dict[str, list[int | None]]] = defaultdict(lambda: defaultdict(list))
+    alone: dict[str, list[int | None]] = defaultdict(list)
+    offered: dict[tuple[str, str], list[int | None]] = defaultdict(list)
     for plan in plans:
         for unit, amount in by_event[plan.campaign].items():
-            by_unit[unit][f"group/{plan.group}" if plan.group else plan.campaign].append(amount)
-    return {
-        unit: total(greatest(amounts) for amounts in by_place.values()) for unit, by_place in sorted(by_unit.items())
-    }
+            (offered[unit, plan.group] if plan.group else alone[unit]).append(amount)
+    for (unit, _), amounts in offered.items():
+        alone[unit].append(greatest(amounts))
+    return {unit: total(amounts) for unit, amounts in sorted(alone.items())}
 
 
 class _Index:
@@ -154,7 +163,16 @@ def _facts(plan: Plan) -> _Facts:
         place = "event", "currency"
         pins[place] = pins.get(place, frozenset((plan.currency,))) & {plan.currency}
     subject = plan.subject.text if plan.subject is not None else ""
-    return _Facts(plan, subject, pins, ranges, _places(plan.audience))
+    start_ms, end_ms = plan.schedule.start_ms, plan.schedule.end_ms
+    return _Facts(
+        plan,
+        subject,
+        pins,
+        ranges,
+        _places(plan.audience),
+        -_FOREVER if start_ms is None else start_ms,
+        _FOREVER if end_ms is None else end_ms,
+    )
 
 
 def _places(audience: AudiencePlan) -> dict[tuple[str, str], list[tuple[int, int]]]:
@@ -175,9 +193,9 @@ def _common(some: list[tuple[int, int]], others: list[tuple[int, int]]) -> list[
 
 def _exclude(one: _Facts, other: _Facts) -> bool:
     """Whether no event fires both, as far as is plain."""
-    if one.plan.group and one.plan.group == other.plan.group:
+    if one.end_ms <= other.start_ms or other.end_ms <= one.start_ms:
         return True
-    if _dates_apart(one.plan, other.plan):
+    if (one.plan.group and one.plan.group == other.plan.group) or _weekdays_apart(one.plan, other.plan):
         return True
     same_user = one.subject == other.subject
     for place, constants in one.pins.items():
@@ -199,17 +217,17 @@ def _outside(constants: frozenset[Any] | None, bounds: tuple[float, float] | Non
     return all(type(value) is int and not bounds[0] <= value <= bounds[1] for value in constants)
 
 
-def _dates_apart(one: Plan, other: Plan) -> bool:
+def _weekdays_apart(one: Plan, other: Plan) -> bool:
     mine, yours = one.schedule, other.schedule
-    for first, second in ((mine, yours), (yours, mine)):
-        if first.end_ms is not None and second.start_ms is not None and first.end_ms <= second.start_ms:
-            return True
-    whole_days = one.zone == other.zone and not mine.hours and not yours.hours
-    return whole_days and bool(mine.days) and bool(yours.days) and not set(mine.days) & set(yours.days)
+    if not mine.days or not yours.days or mine.hours or yours.hours:
+        return False
+    return one.zone == other.zone and not set(mine.days) & set(yours.days)
 
 
 def _users_apart(one: _Facts, other: _Facts) -> bool:
     mine, yours = one.plan.audience, other.plan.audience
+    if mine == _EVERYONE or yours == _EVERYONE:
+        return False
     for first, second in ((mine, yours), (yours, mine)):
         if first.include is not None and set(first.include) <= set(second.exclude):
             return True

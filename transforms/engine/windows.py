@@ -54,9 +54,8 @@ def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int |
     return window_start(period, zone)(start_ms + longest)
 
 
-def windows_touched(
-    period: str, zone: str, start_ms: int, end_ms: int, span_ms: int = 0, origin_ms: int = 0
-) -> int:
+@lru_cache(maxsize=10_000)
+def windows_touched(period: str, zone: str, start_ms: int, end_ms: int, span_ms: int = 0, origin_ms: int = 0) -> int:
     """How many windows have an instant of [start_ms, end_ms), which is not empty; period as for `window_start`.
 
     Never fewer than there are, for spans that do not end within a night in which a clock goes back over midnight. Where
