@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -54,7 +55,8 @@ def _without_bounds(report: Report) -> Iterator[str]:
             if bound.amount is None:
                 by_why.setdefault(bound.why, []).append(one.campaign)
         for why, names in sorted(by_why.items()):
-            yield f"[bold red]no bound {who}[/]: {some(names)}: {escape(why)}; right would be e.g. {escape(right)}"
+            named = some(list(dict.fromkeys(names)))
+            yield f"[bold red]no bound {who}[/]: {named}: {escape(why)}; right would be e.g. {escape(right)}"
 
 
 def _amount(bound: Bound) -> str:
@@ -62,28 +64,35 @@ def _amount(bound: Bound) -> str:
 
 
 def _totals(report: Report) -> Table:
-    table = Table(title="The folder's worst case", title_justify="left", header_style="bold")
-    table.add_column("unit")
+    table = _table("Worst case of the folder", "unit")
     for heading in ("a user", "in all"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what bounds it")
+    table.add_column("what bounds it", overflow="fold")
     for one in report.worst.totals:
         table.add_row(one.unit, _amount(one.a_user), _amount(one.in_all), _why(one.a_user, one.in_all))
     return table
 
 
 def _campaigns(report: Report) -> Table:
-    table = Table(title="Worst case by campaign", title_justify="left", header_style="bold")
-    table.add_column("campaign", overflow="fold", min_width=12)
-    table.add_column("unit", no_wrap=True)
+    """The unit has a column only where there are several."""
+    units = {one.unit for one in report.worst.campaigns}
+    one_unit = f", {min(units)}" if len(units) == 1 else ""
+    table = _table(f"Worst case by campaign{one_unit}", "campaign")
+    if not one_unit:
+        table.add_column("unit", no_wrap=True)
     for heading in ("a grant", "a user", "in all"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("what bounds it", min_width=14)
+    table.add_column("what bounds it", overflow="fold", min_width=14)
     for one in sorted(report.worst.campaigns, key=_worst_first)[:ROWS_MAX]:
         a_user = "all of it" if one.all_to_one and one.a_user.amount else _amount(one.a_user)
-        table.add_row(
-            one.campaign, one.unit, _amount(one.a_grant), a_user, _amount(one.in_all), _why(one.a_user, one.in_all)
-        )
+        named = [one.campaign] if one_unit else [one.campaign, one.unit]
+        table.add_row(*named, _amount(one.a_grant), a_user, _amount(one.in_all), _why(one.a_user, one.in_all))
+    return table
+
+
+def _table(title: str, first: str) -> Table:
+    table = Table(title=title, title_justify="left", header_style="bold", box=SIMPLE, pad_edge=False)
+    table.add_column(first, overflow="fold", min_width=min(len(first), 12))
     return table
 
 

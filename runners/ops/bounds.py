@@ -71,7 +71,7 @@ def value_bound(gift: Gift) -> Bound:
     if isinstance(value, Tiers) and all(tier.denominator is None for tier in value.tiers):
         return tightest([Bound(max(tier.numerator for tier in value.tiers), "its highest tier"), capped], "")
     assert isinstance(value, Percent | Tiers)
-    return capped._replace(why="a grant's value has no max:") if value.maximum is None else capped
+    return capped._replace(why="nothing bounds what a grant is worth") if value.maximum is None else capped
 
 
 def event_firings(plan: Plan) -> int | None:
