@@ -1,4 +1,7 @@
-"""What `campaign check` calls a worst case is one: no drawn folder on any drawn stream gives more, at any time."""
+"""What `campaign check` calls a worst case is one: no drawn folder on any drawn stream gives more, at any time.
+
+And no event fires two campaigns of which it is not told that they overlap.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from hypothesis import strategies as st
 
 from runners.ops.bounds import Bound
 from runners.ops.liability import worst_cases
+from runners.ops.overlaps import overlaps
 from schemas.plans import PlanSet
 from tests.support.drawn_campaigns import Document, Stream, examples, text_of
 from tests.support.product_run import Outcome, run_product
@@ -66,6 +70,7 @@ def test_no_stream_gives_more_than_the_worst_case(folder_path: Path, example: tu
     plan_set = load_folder(folder_path)
     outcome = run_product(plan_set, stream.events, stream.profiles)
     _assert_within(plan_set, outcome)
+    _assert_overlaps_told(plan_set, stream, outcome)
 
 
 def _assert_within(plan_set: PlanSet, outcome: Outcome) -> None:
@@ -85,6 +90,23 @@ def _assert_within(plan_set: PlanSet, outcome: Outcome) -> None:
         assert all(_at_most(amount, campaigns[key].in_all) for key, amount in by_campaign.items())
         for (unit, user), amount in by_unit.items():
             assert _at_most(amount, totals[unit].in_all if user is None else totals[unit].a_user)
+
+
+def _assert_overlaps_told(plan_set: PlanSet, stream: Stream, outcome: Outcome) -> None:
+    """What one event gave for several campaigns was told to overlap, and to bring so much at most."""
+    ids = [event["event_id"] for event in stream.events]
+    fired: dict[str, dict[str, dict[str, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    for record in outcome.grants:
+        if ids.count(record["event_id"]) == 1:
+            fired[record["event_id"]][record["campaign_id"]][record["unit"]] += record["amount"]
+    found = overlaps(plan_set.plans, worst_cases(plan_set).campaigns).found
+    for by_campaign in (one for one in fired.values() if len(one) > 1):
+        for campaign, by_unit in by_campaign.items():
+            told = next(one for one in found if campaign in one.campaigns)
+            assert set(by_campaign) <= {*told.campaigns, *told.others}
+            for unit in by_unit:
+                most = told.together[unit]
+                assert most is None or sum(one.get(unit, 0) for one in by_campaign.values()) <= most
 
 
 def _standing(outcome: Outcome) -> list[dict[tuple[str, str, str], int]]:
