@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.events import ENVELOPE, Event
 from schemas.order_keys import OrderKey, OrderKind
@@ -15,9 +15,9 @@ from transforms.engine.counters import CounterRunner, OpenedCounter, counter_run
 from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
 from transforms.engine.matching import Attributes, MatchIndex, Rule
-from transforms.engine.measures import Added, measure_of
+from transforms.engine.measures import Added, MeasureOf, measure_of
 from transforms.engine.offers import Cause, OfferMaker, user_named
-from transforms.engine.refunds import RefundRunner, value_of
+from transforms.engine.refunds import RefundRunner, ValueOf, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
 from transforms.engine.state import Entry, Made, UserState
@@ -43,6 +43,19 @@ class EntryRunner(Protocol):
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None: ...
     def expires_ms(self, entry: Entry) -> int | None: ...
+
+
+class Parts(NamedTuple):
+    """A campaign's parts. first, then: what its opening and its later events have in common."""
+
+    plan: Plan
+    counter: CounterRunner | None
+    measure: MeasureOf | None
+    offers: OfferMaker
+    silence: SilenceRunner | None
+    refunds: RefundRunner | None
+    first: ValueOf | None
+    then: ValueOf | None
 
 
 class CompiledCampaign:
@@ -123,6 +136,12 @@ class CompiledCampaign:
             opening = pending.event_id
             key = OrderKey(pending.due_ms, OrderKind.TIMER, opening, pending.subject, 1, self.id, opening)
             requests.propose(key, offer, self._hold(pending.due_ms), "")
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of, for who explains its decisions."""
+        made_of = self._counter, self._measure, self._offers, self._silence, self._refunds
+        return Parts(self._plan, *made_of, self._first, self._then)
 
     def _count(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
         if self._plain:

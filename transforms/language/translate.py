@@ -155,7 +155,7 @@ class Translated(NamedTuple):
 
 def to_ast(expression: Expression) -> Translated:
     """The fast form of an expression."""
-    checked = _parsed(expression.checked)
+    checked = parsed(expression.checked)
     return Translated(_Translation(checked, lazy=False).of(checked.expr), _absorbs(checked.expr))
 
 
@@ -196,7 +196,7 @@ class Term(NamedTuple):
 def equality_terms(expression: Expression) -> list[Term]:
     """The conjuncts `event.NAME == constant`, `event.NAME in [constants]`, `constant in event.NAME`; of user, too."""
     terms = []
-    for node in _conjuncts(_parsed(expression.checked).expr):
+    for node in _conjuncts(parsed(expression.checked).expr):
         if kind(node) != "call_expr" or node.call_expr.function not in ("_==_", "@in"):
             continue
         left, right = node.call_expr.args
@@ -214,14 +214,15 @@ def equality_terms(expression: Expression) -> list[Term]:
 def attributes_read(expression: Expression) -> tuple[frozenset[str], frozenset[str]]:
     """Names of the event's and of the user's attributes that an expression reads."""
     read: dict[str, set[str]] = {"event": set(), "user": set()}
-    for node in walk(_parsed(expression.checked).expr):
+    for node in walk(parsed(expression.checked).expr):
         if kind(node) == "select_expr" and kind(node.select_expr.operand) == "ident_expr":
             read.setdefault(node.select_expr.operand.ident_expr.name, set()).add(node.select_expr.field)
     return frozenset(read["event"]), frozenset(read["user"])
 
 
 @lru_cache(maxsize=20_000)
-def _parsed(raw: bytes) -> Checked:
+def parsed(raw: bytes) -> Checked:
+    """The tree of an expression's bytes."""
     return Checked(raw)
 
 
@@ -258,8 +259,21 @@ def _value(expression: Expression, names: tuple[str, ...]) -> Callable[..., Any]
 
 @lru_cache(maxsize=20_000)
 def _function(expression: Expression, names: tuple[str, ...], *, lazy: bool) -> Callable[..., Any]:
-    checked = _parsed(expression.checked)
-    body = _Translation(checked, lazy).of(checked.expr)
+    checked = parsed(expression.checked)
+    return function_of(checked, checked.expr, names, lazy=lazy)
+
+
+def function_of(
+    checked: Checked, node: Any, names: tuple[str, ...], *, lazy: bool, variables: Mapping[str, str] | None = None
+) -> Callable[..., Any]:
+    """The function that a node of a checked expression is translated to.
+
+    It raises one of EVALUATION_ERRORS where it has no value.
+
+    Args:
+      names: of its arguments. lazy: in the absorbing form. variables: of quantifiers around the node, to their names.
+    """
+    body = _Translation(checked, lazy, variables).of(node)
     wrapped = ast.fix_missing_locations(ast.Expression(_lambda(names, body)))
     function: Callable[..., Any] = eval(compile(wrapped, "<expression>", "eval"), dict(HELPERS))
     return function
@@ -283,9 +297,9 @@ def _call(function: str, *arguments: ast.expr) -> ast.Call:
 class _Translation:
     """One expression's translation; lazy makes the absorbing form."""
 
-    def __init__(self, checked: Checked, lazy: bool) -> None:
+    def __init__(self, checked: Checked, lazy: bool, variables: Mapping[str, str] | None = None) -> None:
         self._checked, self._lazy = checked, lazy
-        self._variables: dict[str, str] = {}
+        self._variables: dict[str, str] = dict(variables or {})
 
     def of(self, node: Any) -> ast.expr:
         form = kind(node)
