@@ -1,4 +1,4 @@
-"""Explain an event: each question that a campaign asks of it, what was found, and what would have been right.
+"""Explain an event in one campaign: each question that was asked, what was found, what would have been right.
 
 Every answer comes from the functions that decide, asked once more, on a copy of the state before the event; the result
 is held against what `advance` did. A trace that tells another story than the run is a bug, never an answer.
@@ -6,188 +6,194 @@ is held against what `advance` did. A trace that tells another story than the ru
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
-from zoneinfo import ZoneInfo
+from typing import NamedTuple
 
-import msgspec
-
+from schemas.errors import InvariantError
 from schemas.events import Event
-from schemas.expressions import Expression
-from schemas.grants import rfc3339
-from schemas.plans import AudiencePlan, Plan, Schedule, UserShare
-from transforms.engine.campaigns import Role
-from transforms.engine.gates import gate_of, user_place
-from transforms.engine.matching import Attributes
-from transforms.language.needs import needs, shown
-from transforms.language.tracing import Traced, trace
-from transforms.language.translate import compile_condition
+from schemas.order_keys import OrderKind
+from schemas.proposals import Proposal, Reversal
+from transforms.engine.advance import Advanced
+from transforms.engine.campaigns import CompiledCampaign, CompiledSet, Role
+from transforms.engine.counters import OpenedCounter
+from transforms.engine.explained import Course, Section, Step, instant
+from transforms.engine.explaining_counts import Seen, counted, gives_step, silence_step
+from transforms.engine.explaining_matches import gate_steps, listening, match_steps, type_step
+from transforms.engine.firing import Firing
+from transforms.engine.incentives import amount_of
+from transforms.engine.requests import Requests
+from transforms.engine.state import decode_state
+from transforms.language.needs import shown
 
-_DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_SCALE = {"sha256": 1 << 32, "growthbook": 10_000}
 
-
-class Step(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One question.
+class Moment(NamedTuple):
+    """An event that was taken in.
 
     Attributes:
-      name: what was asked, e.g. "where". met: None = told, not asked.
-      told: what was found. needs: what would have to be otherwise, all of it.
-      condition: the parts of an expression. numbers: what was counted, compared or due, by name; times in ms.
+      event: with its subject. before, after: the cell of the subject's state. done: what `advance` said.
     """
 
-    name: str
-    met: bool | None
-    told: str
-    needs: tuple[str, ...] = ()
-    condition: Traced | None = None
-    numbers: dict[str, Any] = {}
+    event: Event
+    before: bytes
+    after: bytes
+    done: Advanced
 
 
-def listening(plan: Plan) -> dict[Role, tuple[str, ...]]:
-    """The event types that a campaign listens to, by the role in which it takes them."""
-    found = {Role.COUNT: plan.event_types}
-    for role, part in ((Role.OPEN, plan.opening), (Role.CLOSE, plan.absence), (Role.REFUND, plan.refunds)):
-        if part is not None:
-            found[role] = part.event_types
-    return found
+def campaign_of(plans: CompiledSet, campaign: str) -> CompiledCampaign:
+    """A campaign of a set, by its id."""
+    return next(one for one in plans.campaigns if one.id == campaign)
 
 
-def type_step(plan: Plan, event_type: str) -> Step:
-    """Whether the campaign listens to the type at all."""
-    roles = listening(plan)
-    met = any(event_type in types for types in roles.values())
-    told = "; ".join(f"{_HEARD[role]} {', '.join(types)}" for role, types in roles.items())
-    types = sorted({one for types in roles.values() for one in types})
-    wanted = () if met else (f"the event's type is {event_type}; it must be {' or '.join(types)}",)
-    return Step("event type", met, event_type if met else f"{event_type}; the campaign {told}", wanted)
+def subject_step(campaign: CompiledCampaign, plans: CompiledSet, event: Event) -> tuple[str | None, Step | None]:
+    """Whose counter an event moves, None = nobody's; and where that is another than its user, how it was found."""
+    subject = campaign.parts.plan.subject
+    if subject is None or campaign.subject is None:
+        return event.user_id, None
+    named, text = campaign.subject(plans.view(event), {}), subject.text.strip()
+    if named is None:
+        return None, Step("subject", False, f"{text} is missing", (f"{text} is missing; it must name a user",))
+    if named == event.user_id:
+        told = f"{text} is the event's own user, {named}: a self-referral is not taken"
+        return None, Step("subject", False, told, (told,))
+    return named, Step("subject", True, f"{text} is {named}")
 
 
-_HEARD = {
-    Role.COUNT: "listens to",
-    Role.OPEN: "is opened by",
-    Role.CLOSE: "is ended by",
-    Role.REFUND: "takes back at",
-}
+def explain(plans: CompiledSet, campaign: CompiledCampaign, moment: Moment) -> list[Section]:
+    """What a campaign did with an event of its subject, role by role.
+
+    Raises:
+      InvariantError: the trace and the run disagree.
+    """
+    plan = campaign.parts.plan
+    heard = type_step(plan, moment.event.event_type)
+    roles = [role for role, types in sorted(listening(plan).items()) if moment.event.event_type in types]
+    if not roles:
+        return [Section("count", Course.NOT_LISTENED, (heard,))]
+    scratch, after = decode_state(moment.before), decode_state(moment.after)
+    view, user = plans.view(moment.event), plans.user_view(after.profile)
+    sections = []
+    for role in roles:
+        seen = Seen(campaign, moment.event, view, user, decode_state(scratch.encoded()), after)
+        steps = [heard, *match_steps(plan, role, moment.event, view, user)]
+        matched = all(step.met for step in steps)
+        if matched:
+            course, more = _TAKEN[role](seen, moment)
+            steps += more
+            campaign.take(role, scratch, moment.event, view, user, Requests(plans.tenant))
+        if role is Role.COUNT and matched is not (campaign.id in moment.done.matched):
+            raise InvariantError(
+                f"{campaign.id}: the trace of {moment.event.event_id} says {matched}, the run does not"
+            )
+        sections.append(Section(role.name.lower(), course if matched else Course.NO_MATCH, tuple(steps)))
+    return sections
 
 
-def match_steps(plan: Plan, role: Role, event: Event, view: Attributes, user: Attributes) -> list[Step]:
-    """What is asked before an event is taken in a role, in the order in which the engine asks."""
-    if role is Role.COUNT:
-        own = [_currency(plan, event), condition_step("where", plan.where, view, user)]
-        asked = (
-            own if plan.silence_ms is not None else [_dates(plan, event), *own, *open_steps(plan, event, view, user)]
-        )
-    else:
-        part = {Role.OPEN: plan.opening, Role.CLOSE: plan.absence, Role.REFUND: plan.refunds}[role]
-        assert part is not None
-        settled_by_name = role is not Role.REFUND or part.pairing is not None
-        asked = [None if settled_by_name else _currency(plan, event), condition_step("where", part.where, view, user)]
-    return [step for step in asked if step is not None]
+def _count(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
+    steps = []
+    if seen.parts.silence is not None:
+        steps = [silence_step(seen), *gate_steps(seen.parts.plan, seen.event, seen.view, seen.user)]
+        if not all(step.met for step in steps):
+            return Course.NOT_COUNTED, steps
+    if seen.campaign.absence is not None:
+        course, more = _waits(seen, moment)
+        return course, steps + more
+    more, firings = counted(seen)
+    given = [gives_step(seen, firing) for firing in firings]
+    proposed = any(step.met for step in given)
+    if proposed is not _has_proposed(seen.campaign.id, moment.done):
+        raise InvariantError(f"{seen.campaign.id}: the trace of {seen.event.event_id} fires otherwise than the run")
+    steps += [*more, *given, *_maximum(seen, moment)]
+    if proposed or given:
+        return Course.PROPOSED if proposed else Course.NOTHING, steps
+    return (Course.COUNTED if any(step.name == "counter" for step in more) else Course.NOT_COUNTED), steps
 
 
-def gate_steps(plan: Plan, event: Event, view: Attributes, user: Attributes) -> list[Step]:
-    """Dates, hours and audience, where they are asked after the silence."""
-    return [step for step in (_dates(plan, event), *open_steps(plan, event, view, user)) if step is not None]
+def _has_proposed(campaign: str, done: Advanced) -> bool:
+    proposals = [one for one in done.requests if isinstance(one, Proposal) and one.key.kind == OrderKind.EVENT]
+    return any(grant.campaign == campaign for one in proposals for offer in one.offers for grant in offer.grants)
 
 
-def condition_step(name: str, condition: Expression | None, view: Attributes, user: Attributes) -> Step | None:
-    """A condition, part by part."""
-    if condition is None:
-        return None
-    traced, met = trace(condition, view, user), compile_condition(condition)(view, user)
-    told = condition.text.strip() if met or traced.value is not None else f"{condition.text.strip()}: {traced.why}"
-    return Step(name, met, told, tuple(needs(traced)), traced)
+def _maximum(seen: Seen, moment: Moment) -> list[Step]:
+    if seen.campaign.id not in moment.done.over_limit:
+        return []
+    told = "something of it is at its maximum for this user (docs/contracts/bounds.md)"
+    return [Step("maximum", False, told, (told,))]
 
 
-def _currency(plan: Plan, event: Event) -> Step | None:
-    if not plan.currency:
-        return None
-    found = event.attributes.get("currency")
-    met = found == plan.currency
-    wanted = () if met else (f"event.currency is {shown(found)}; it must be {shown(plan.currency)}",)
-    return Step("currency", met, shown(found), wanted)
+def _waits(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
+    """An absence begins: what it would give is known now."""
+    absence, steps = seen.campaign.absence, [gives_step(seen, Firing(0, 0, None))]
+    assert absence is not None and seen.parts.plan.absence is not None
+    if not steps[0].met:
+        return Course.NOTHING, steps
+    pairing = seen.parts.plan.absence.pairing
+    if pairing is not None and seen.parts.first is not None:
+        value = seen.parts.first(seen.view, seen.user)
+        text = pairing.first.text.strip()
+        needs = () if value is not None else (f"{text} is missing",)
+        steps.append(Step("same", value is not None, f"{text} is {shown(value)}", needs))
+    pending = [one for one in absence.waiting(seen.after) if one.event_id == seen.event.event_id]
+    if not pending:
+        return Course.NOT_COUNTED, [*steps, *_maximum(seen, moment)]
+    types = " or ".join(seen.parts.plan.absence.event_types)
+    told = f"for {types} not to come before {instant(pending[0].due_ms, seen.zone)}"
+    return Course.WAITS, [*steps, Step("waits", True, told, (), None, {"due": pending[0].due_ms})]
 
 
-def _dates(plan: Plan, event: Event) -> Step | None:
-    start, end = plan.schedule.start_ms, plan.schedule.end_ms
-    if start is None and end is None:
-        return None
-    early, late = start is not None and event.time_ms < start, end is not None and event.time_ms >= end
-    parts = [f"from {moment(start, plan.zone)}"] if start is not None else []
-    parts += [f"to {moment(end, plan.zone)}"] if end is not None else []
-    at, wanted = moment(event.time_ms, plan.zone), tuple[str, ...]()
-    if early or late:
-        told = f"at or after {moment(start or 0, plan.zone)}" if early else f"before {moment(end or 0, plan.zone)}"
-        wanted = (f"the event is of {at}; it must be {told}",)
-    numbers = {"from": start, "to": end, "at": event.time_ms}
-    return Step("dates", not early and not late, f"{at}; active {' '.join(parts)}", wanted, None, numbers)
+def _open(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
+    opening, runner = seen.parts.plan.opening, seen.parts.counter
+    assert opening is not None and isinstance(runner, OpenedCounter)
+    value = seen.parts.first(seen.view, seen.user) if seen.parts.first else None
+    steps = []
+    if opening.pairing is not None:
+        text = opening.pairing.first.text.strip()
+        needs = () if value is not None else (f"{text} is missing: it opens nothing",)
+        steps.append(Step("same", value is not None, f"{text} is {shown(value)}", needs))
+    if not any(one.event_id == seen.event.event_id for one in runner.openings(seen.after)):
+        return Course.NOT_COUNTED, [*steps, *_maximum(seen, moment)]
+    end = "without end"
+    if opening.within_ms is not None:
+        end = f"to {instant(seen.event.time_ms + opening.within_ms, seen.zone)}"
+    types = " or ".join(seen.parts.plan.event_types)
+    return Course.OPENED, [*steps, Step("opens", True, f"a window for {types}, {end}")]
 
 
-def open_steps(plan: Plan, event: Event, view: Attributes, user: Attributes) -> Iterator[Step | None]:
-    """Audience, weekdays and hours, lists and shares of users."""
-    yield condition_step("audience", plan.audience.where, view, user)
-    yield _clock(plan, event)
-    audience, subject = plan.audience, event.subject
-    if audience.include is not None:
-        yield _users("include", AudiencePlan(include=audience.include), subject, "is on the list", "be on the list")
-    if audience.exclude:
-        yield _users("exclude", AudiencePlan(exclude=audience.exclude), subject, "is not on it", "not be on the list")
-    for share in audience.shares:
-        yield _share(share, subject)
+def _close(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
+    absence = seen.campaign.absence
+    assert absence is not None
+    left = {one.event_id for one in absence.waiting(seen.after)}
+    ended = [
+        one.event_id
+        for one in absence.waiting(seen.before)
+        if one.event_id not in left and one.due_ms > seen.event.time_ms
+    ]
+    if not ended:
+        return Course.NOT_COUNTED, [Step("ends", None, "no event of this user waited for it not to come")]
+    return Course.ENDED, [Step("ends", True, f"the wait of {', '.join(ended)}: nothing is given for it")]
 
 
-def _clock(plan: Plan, event: Event) -> Step | None:
-    schedule = plan.schedule
-    gate = gate_of(Schedule(days=schedule.days, hours=schedule.hours), plan.zone, AudiencePlan())
-    if gate is None:
-        return None
-    local = datetime.fromtimestamp(event.time_ms / 1000, ZoneInfo(plan.zone))
-    days = [", ".join(_DAYS[day] for day in schedule.days)] if schedule.days else []
-    hours = [", ".join(f"{_hour(start)}-{_hour(end)}" for start, end in schedule.hours)] if schedule.hours else []
-    active, met = " ".join(days + hours), gate(event.subject, event.time_ms)
-    told = f"{_DAYS[local.weekday()]} {local:%H:%M} in {plan.zone}"
-    wanted = () if met else (f"the local time is {told}; the campaign is active {active}",)
-    return Step("days and hours", met, f"{told}; active {active}", wanted)
+def _refund(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
+    refunds, runner = seen.parts.plan.refunds, seen.parts.refunds
+    assert refunds is not None and runner is not None
+    steps = []
+    if refunds.amount is not None:
+        amount = amount_of(refunds.amount)(seen.view, seen.user)
+        met = amount is not None and amount > 0
+        needs = () if met else (f"the refund's amount is {shown(amount)}; it must be above 0",)
+        steps.append(Step("amount", met, shown(amount), needs))
+        if not met:
+            return Course.NOT_COUNTED, steps
+    if refunds.pairing is not None:
+        name, bought = runner.named(seen.before, seen.view, seen.user)
+        text = refunds.pairing.then.text.strip()
+        if name is None:
+            told = f"{text} is missing: it names no purchase"
+            return Course.NOT_COUNTED, [*steps, Step("purchase", False, told, (told,))]
+        known = ", ".join(one.event_id for one in bought) or "none that counts here so far: the refund waits for it"
+        steps.append(Step("purchase", bool(bought) or None, f"{text} is {shown(name)}: {known}"))
+    asked = [one for one in moment.done.requests if isinstance(one, Reversal) and one.campaign == seen.campaign.id]
+    if not asked:
+        steps.append(Step("takes back", None, "no grant of this campaign"))
+    return Course.REFUND, steps
 
 
-def _hour(minutes: int) -> str:
-    return f"{minutes // 60:02d}:{minutes % 60:02d}"
-
-
-def _users(name: str, audience: AudiencePlan, subject: str, told: str, wanted: str) -> Step:
-    gate = gate_of(Schedule(), "UTC", audience)
-    assert gate is not None
-    met = gate(subject, 0)
-    found = told if met else {"include": "is not on the list", "exclude": "is on it"}[name]
-    return Step(name, met, f"user {subject} {found}", () if met else (f"user {subject} must {wanted} ({name})",))
-
-
-def _share(share: UserShare, subject: str) -> Step:
-    gate = gate_of(Schedule(), "UTC", AudiencePlan(shares=(share,)))
-    assert gate is not None
-    scale, met = _SCALE[share.hash], gate(subject, 0)
-    place, name = user_place(share, subject), "holdout" if share.held_out else "share"
-    span = f"[{share.start / scale:.4g}, {share.end / scale:.4g})"
-    told = f"the place of user {subject} by seed {share.seed} is {place / scale:.6f}"
-    rule = f"{'outside' if share.held_out else 'in'} {span}"
-    numbers = {"place": place, "from": share.start, "to": share.end, "scale": scale}
-    return Step(name, met, f"{told}; {rule} takes part", () if met else (f"{told}; it must lie {rule}",), None, numbers)
-
-
-def moment(time_ms: int, zone: str) -> str:
-    """An instant in a zone, RFC 3339."""
-    if zone == "UTC":
-        return rfc3339(time_ms)
-    return datetime.fromtimestamp(time_ms / 1000, ZoneInfo(zone)).isoformat(timespec="auto")
-
-
-def span(span_ms: int) -> str:
-    """`3d 4h`, `90s`: the two greatest units."""
-    found, rest = [], abs(span_ms)
-    for unit, length_ms in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)):
-        count, rest = divmod(rest, length_ms)
-        if count:
-            found.append(f"{count:,}{unit}")
-    return " ".join(found[:2]) or "0s"
+_TAKEN = {Role.COUNT: _count, Role.OPEN: _open, Role.CLOSE: _close, Role.REFUND: _refund}

@@ -9,7 +9,7 @@ from schemas.events import Event
 from schemas.plans import Amount, ArraySum, CelAmount, Counter, DistinctValue, Fixed, Measure, Tiers
 from transforms.engine.campaigns import CompiledCampaign, Parts
 from transforms.engine.counters import OpenedCounter, Standing
-from transforms.engine.explaining import Step, moment, span
+from transforms.engine.explained import Step, instant, span
 from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.incentives import amount_of
 from transforms.engine.matching import Attributes
@@ -48,7 +48,7 @@ def silence_step(seen: Seen) -> Step:
         told = "the user's first such event"
         return Step("silence", False, told, (f"it is {told}: there must be an earlier one",))
     apart = time_ms - previous_ms
-    told = f"the previous one was {span(apart)} ago, at {moment(previous_ms, seen.zone)}; {span(silence_ms)} is asked"
+    told = f"the previous one was {span(apart)} ago, at {instant(previous_ms, seen.zone)}; {span(silence_ms)} is asked"
     numbers = {"previous": previous_ms, "silence_ms": apart, "asked_ms": silence_ms}
     wanted = () if apart >= silence_ms else (f"{told}: {span(silence_ms - apart)} more",)
     return Step("silence", apart >= silence_ms, told, wanted, None, numbers)
@@ -62,6 +62,11 @@ def counted(seen: Seen) -> tuple[list[Step], Sequence[Firing]]:
         return [], (Firing(0, 0, None),)
     added = parts.measure(seen.view, seen.user)
     steps = [_adds(counter.measure, added, seen)]
+    if added and parts.refunds is not None:
+        left = parts.refunds.purchase(seen.before, seen.event, seen.view, seen.user, added).added
+        if left != added:
+            steps.append(_refunded_early(added, left))
+        added = left
     if not added:
         return steps, ()
     value = None
@@ -73,26 +78,18 @@ def counted(seen: Seen) -> tuple[list[Step], Sequence[Firing]]:
     before = runner.standing(seen.before, seen.event, value)
     if isinstance(runner, OpenedCounter):
         steps.append(_windows_open(seen, runner, before, value))
-    firings, full = _fired(seen, added, value)
+    found = runner.count(seen.before, seen.event, added, value)
+    firings = found.firings if isinstance(found, CounterFull) else found
     after = {one.place: one for one in runner.standing(seen.after, seen.event, value)}
     for one in before:
-        own = [firing for firing in firings if isinstance(runner, OpenedCounter) is False or firing.place == one.place]
+        own = [firing for firing in firings if not isinstance(runner, OpenedCounter) or firing.place == one.place]
         steps.append(_stands(seen, counter, one, after.get(one.place, one), own))
-    if full:
-        steps.append(Step("maximum", False, "the counter is at its maximum for this user (docs/contracts/bounds.md)"))
     return steps, firings
 
 
-def _fired(seen: Seen, added: Added, value: str | int | None) -> tuple[Sequence[Firing], bool]:
-    parts = seen.parts
-    assert parts.counter is not None
-    if parts.refunds is not None:
-        left = parts.refunds.purchase(seen.before, seen.event, seen.view, seen.user, added).added
-        if not left:
-            return (), False
-        added = left
-    found = parts.counter.count(seen.before, seen.event, added, value)
-    return (found.firings, True) if isinstance(found, CounterFull) else (found, False)
+def _refunded_early(added: Added, left: Added | None) -> Step:
+    told = f"refunds came before it: {shown(left or 0)} of {shown(added)} is left to count"
+    return Step("refunded before", bool(left), told, () if left else (told,))
 
 
 def _adds(measure: Measure | None, added: Added | None, seen: Seen) -> Step:
@@ -134,7 +131,7 @@ def _windows_open(seen: Seen, runner: OpenedCounter, before: list[Standing], val
     opening = seen.parts.plan.opening
     assert opening is not None
     if before:
-        told = ", ".join(f"{one.place} of {moment(one.start_ms or 0, seen.zone)}" for one in before)
+        told = ", ".join(f"{one.place} of {instant(one.start_ms or 0, seen.zone)}" for one in before)
         return Step("opened by", True, told)
     kept = runner.openings(seen.before)
     types, of = " or ".join(opening.event_types), "" if value is None else f" of {shown(value)}"
@@ -142,10 +139,10 @@ def _windows_open(seen: Seen, runner: OpenedCounter, before: list[Standing], val
         told = f"no {types} before this event"
     else:
         last = kept[-1]
-        ends = "" if opening.within_ms is None else f", open to {moment(last.time_ms + opening.within_ms, seen.zone)}"
+        ends = "" if opening.within_ms is None else f", open to {instant(last.time_ms + opening.within_ms, seen.zone)}"
         named = "" if last.value is None else f" of {shown(last.value)}"
         told = (
-            f"none is open{of}; the last {types} was {last.event_id}{named} at {moment(last.time_ms, seen.zone)}{ends}"
+            f"none is open{of}; the last {types} was {last.event_id}{named} at {instant(last.time_ms, seen.zone)}{ends}"
         )
     wanted = f"{told}; one{of} must come before the event"
     return Step("opened by", False, told, (wanted,))
@@ -153,9 +150,6 @@ def _windows_open(seen: Seen, runner: OpenedCounter, before: list[Standing], val
 
 def _stands(seen: Seen, counter: Counter, before: Standing, after: Standing, firings: list[Firing]) -> Step:
     """The counter in one window: before, after, what is asked, what is missing."""
-    fired = [counter.steps[firing.step].threshold for firing in firings]
-    reached = after.value if not (counter.restart and firings) else before.value
-    ahead = [step.threshold for step in counter.steps if step.threshold > after.value]
     told = f"{before.value:,} before, {after.value:,} after{_window(seen, counter, after)}; {_asks(counter)}"
     if counter.restart and firings:
         told += "; firing used it up"
@@ -165,9 +159,9 @@ def _stands(seen: Seen, counter: Counter, before: Standing, after: Standing, fir
         "window_from": after.start_ms,
         "window_to": after.end_ms,
         "asked": [step.threshold for step in counter.steps],
-        "fired": fired,
+        "fired": [counter.steps[firing.step].threshold for firing in firings],
     }
-    wanted = () if firings else tuple(_missing(seen, counter, before, after, ahead, reached))
+    wanted = () if firings else tuple(_missing(seen, counter, before, after))
     return Step("counter", bool(firings), told, wanted, None, numbers)
 
 
@@ -181,58 +175,51 @@ def _asks(counter: Counter) -> str:
 def _window(seen: Seen, counter: Counter, one: Standing) -> str:
     if one.start_ms is None:
         return " in the user's lifetime"
-    start = moment(one.start_ms, seen.zone)
+    start = instant(one.start_ms, seen.zone)
     if counter.window.kind == "last":
-        return f" in ({start}, {moment(one.end_ms or 0, seen.zone)}]"
+        return f" in ({start}, {instant(one.end_ms or 0, seen.zone)}]"
     if counter.window.kind == "run":
         return f" in a row, with the {counter.window.period} of {start}"
-    end = "without end" if one.end_ms is None else moment(one.end_ms, seen.zone)
+    end = "without end" if one.end_ms is None else instant(one.end_ms, seen.zone)
     return f" in [{start}, {end})"
 
 
-def _missing(
-    seen: Seen, counter: Counter, before: Standing, after: Standing, ahead: list[int], reached: int
-) -> Iterator[str]:
+def _missing(seen: Seen, counter: Counter, before: Standing, after: Standing) -> Iterator[str]:
     """Why nothing fired, and how far the next step is."""
-    unit = {"run": f"{counter.window.period}s in a row"}.get(counter.window.kind, "")
-    by = f" before {moment(after.end_ms, seen.zone)}" if _ends(counter, after) and after.end_ms is not None else ""
+    opening = seen.parts.plan.opening
+    if opening is not None and opening.once_per_value and (before.fired, before.n) != (after.fired, after.n):
+        yield "the same value fired after another opening event already: once a value"
+        return
     if before.value == after.value:
         what = f"this {counter.window.period}" if counter.window.kind == "run" else "what the event brings"
         yield f"{what} is counted already: the counter stays at {after.value:,}"
+    ahead = [step.threshold for step in counter.steps if step.threshold > after.value]
     if counter.fires == "every":
-        (step,) = counter.steps
-        following = (max(reached, 0) // step.threshold + 1) * step.threshold
-        yield (
-            f"the counter stands at {after.value:,} {unit}".rstrip()
-            + f" of {following:,}: {following - after.value:,} more{by}"
-        )
-    elif ahead:
-        yield (
-            f"the counter stands at {after.value:,} {unit}".rstrip()
-            + f" of {ahead[0]:,}: {ahead[0] - after.value:,} more{by}"
-        )
-    elif counter.fires == "reach":
-        yield from _spent(seen, counter, after)
+        threshold = counter.steps[0].threshold
+        ahead = [(max(after.value, 0) // threshold + 1) * threshold]
+    if ahead:
+        unit = f" {counter.window.period}s in a row" if counter.window.kind == "run" else ""
+        by = f" before {instant(after.end_ms, seen.zone)}" if _ends(counter) and after.end_ms is not None else ""
+        left = ahead[0] - after.value
+        yield f"the counter stands at {after.value:,} of {ahead[0]:,}{unit}: {left:,} more{by}"
+    elif counter.fires == "reach" and not counter.restart:
+        yield _spent(seen, counter, after)
 
 
-def _ends(counter: Counter, one: Standing) -> bool:
-    return counter.window.kind not in ("last", "run", "lifetime") and one.end_ms is not None
+def _ends(counter: Counter) -> bool:
+    return counter.window.kind not in ("last", "run", "lifetime")
 
 
-def _spent(seen: Seen, counter: Counter, after: Standing) -> Iterator[str]:
+def _spent(seen: Seen, counter: Counter, after: Standing) -> str:
     """Every step is reached, and none of them now."""
     highest = counter.steps[-1].threshold
     if counter.window.kind == "last":
-        yield f"the counter stood at or above {highest:,} before the event too: it fires on the way up"
-    elif counter.window.kind == "run":
-        yield f"the run fired at {highest:,} already: once an unbroken run"
-    else:
-        again = (
-            f"; the next window begins at {moment(after.end_ms, seen.zone)}"
-            if _ends(counter, after) and after.end_ms
-            else ""
-        )
-        yield f"it fired in this window already, at {highest:,}: once a window{again}"
+        return f"the counter stood at or above {highest:,} before the event too: it fires on the way up"
+    if counter.window.kind == "run":
+        return f"the run fired at {highest:,} already: once an unbroken run"
+    ends = _ends(counter) and counter.window.kind != "opened" and after.end_ms is not None
+    again = f"; the next window begins at {instant(after.end_ms or 0, seen.zone)}" if ends else ""
+    return f"it fired in this window already, at {highest:,}: once a window{again}"
 
 
 def gives_step(seen: Seen, firing: Firing) -> Step:
