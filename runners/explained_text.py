@@ -19,7 +19,7 @@ from transforms.language.tracing import Traced
 
 WIDTH = 80
 _NAME = 15
-_STYLES = {"yes": "green", "no": "red", "-": "dim"}
+_STYLES = {"yes": "green", "no": "red", "-": "dim", "true": "green", "false": "red", "none": "red"}
 
 
 def print_explained(explained: Explained, out: Console, whole: bool) -> None:
@@ -108,23 +108,21 @@ def _step(step: Step) -> Iterator[str]:
     yield from _row({True: "yes", False: "no", None: "-"}[step.met], step.name, step.told)
     if step.condition is not None:
         parts = step.condition.parts or (step.condition,)
-        alone = not step.condition.parts
         for part in parts:
-            yield from _part(part, 6, alone)
+            yield from _part(part, 6, alone=not step.condition.parts)
 
 
 def _part(part: Traced, indent: int, alone: bool = False) -> Iterator[str]:
-    """A part of a condition with what it read; a leaf that is the whole condition is not said twice."""
-    told = {True: "yes", False: "no", None: "no"}.get(part.value, "-") if not alone else "-"
+    """A part of a condition, its value and what it read; a leaf that is the whole condition is not said twice."""
     read = ", ".join(f"{read.text} is {shown(read.value)}" for read in part.reads)
     if part.met_by is not None:
         read += f"; met by {part.met_by[0]} of {part.met_by[1]} elements"
     if not alone:
-        yield from _wrapped(f"{' ' * indent}{told:<4} ", part.text)
-    if read and (alone or part.form == "leaf"):
-        yield from _wrapped(" " * (indent + 5), read)
+        yield from _wrapped(f"{' ' * indent}{'none' if part.value is None else shown(part.value):<5} ", part.text)
+    if read and part.form == "leaf":
+        yield from _wrapped(" " * (indent + 6), read)
     for inner in part.parts:
-        yield from _part(inner, indent + 5)
+        yield from _part(inner, indent + 6)
 
 
 def _ruling(ruling: Ruling) -> Iterator[str]:

@@ -19,7 +19,6 @@ from runners.ops.rulings import Ruling, Rulings
 from schemas.dead_letters import DeadLetter
 from schemas.errors import InvariantError, UsageError
 from schemas.events import Event
-from schemas.grants import rfc3339
 from schemas.plans import PlanSet
 from schemas.proposals import Reversal
 from schemas.results import Outcome
@@ -27,7 +26,7 @@ from transforms.engine import Profile, Timeline, UserState, Verdict, advance
 from transforms.engine.campaigns import CompiledCampaign
 from transforms.engine.explained import Course, Section, instant
 from transforms.engine.explaining import Moment, explain, subject_step
-from transforms.engine.explaining_matches import listening
+from transforms.engine.explaining_matches import listening, type_step
 from transforms.event_files import expand, read, read_users, split
 from transforms.event_parser import EventParser
 
@@ -103,7 +102,7 @@ def explain_event(request: ExplainRequest) -> Explained:
     event = _found(request, events, bool(lost))
     if event is None:
         return Explained(request.event_id, None, lost, ())
-    story = _Story(request.plan_set, events, profiles, request.until_ms)
+    story = Story(request.plan_set, events, profiles, request.until_ms)
     chosen = [
         campaign
         for campaign in story.timeline.at(event.time_ms).campaigns
@@ -174,23 +173,27 @@ def _listens(campaign: CompiledCampaign, event: Event) -> bool:
     return any(event.event_type in types for types in listening(campaign.parts.plan).values())
 
 
-class _Story:
-    """A judged stream."""
+class Story:
+    """A judged stream, of which any event can be explained in any campaign.
+
+    Args:
+      events: of the whole stream, in any order; profiles: by user. until_ms: where time ends, None = at the last event.
+    """
 
     def __init__(
         self, plan_set: PlanSet, events: list[Event], profiles: dict[str, dict[str, Any]], until_ms: int | None
     ) -> None:
         self.timeline, self._profiles = Timeline([plan_set]), profiles
-        self._judged: Judged = judge([plan_set], events, profiles, until_ms)
+        self.judged: Judged = judge([plan_set], events, profiles, until_ms)
         self._by_subject = by_subject(self.timeline, events)
-        self._rulings = Rulings(plan_set, self._judged.requests, self._judged.settled)
+        self._rulings = Rulings(plan_set, self.judged.requests, self.judged.settled)
 
     def repeats(self, event: Event) -> list[str]:
         """Deliveries of the same event that changed nothing."""
         names = (event.event_id, event.user_id)
-        verdicts = [why for one, why in self._judged.refused if (one.event_id, one.user_id) == names]
+        verdicts = [why for one, why in self.judged.refused if (one.event_id, one.user_id) == names]
         return [
-            f"the id came again {verdicts.count(why)} times, {told}: only the first in the total order counts"
+            f"the id came again ({verdicts.count(why)} x, {told}): only the first in the total order counts"
             for why, told in _AGAIN.items()
             if why in verdicts
         ]
@@ -198,11 +201,13 @@ class _Story:
     def explanation(self, campaign: CompiledCampaign, event: Event) -> Explanation:
         """The event in one campaign."""
         plan, plans = campaign.parts.plan, self.timeline.at(event.time_ms)
+        if not _listens(campaign, event):
+            unheard = Section("count", Course.NOT_LISTENED, (type_step(plan, event.event_type),))
+            return self._told(campaign, event.user_id, [unheard], (), ())
         subject, step = subject_step(campaign, plans, event)
         first = (step,) if step is not None else ()
-        if subject is None or (step is not None and not _listens(campaign, event)):
-            sections = [Section("count", Course.NOT_TAKEN, first)]
-            return self._told(campaign, event.user_id, sections, (), ())
+        if subject is None:
+            return self._told(campaign, event.user_id, [Section("count", Course.NOT_TAKEN, first)], (), ())
         own = event if subject == event.user_id else event._replace(given_subject=subject)
         moment = self._moment(own)
         verdict = moment.done.verdict
@@ -214,10 +219,11 @@ class _Story:
         ]
         numbers = self._rulings.proposals(plan.campaign, event.event_id, subject)
         rulings = tuple(self._rulings.ruling(plan.campaign, number) for number in numbers)
-        caused = [*self._taken_back(campaign, event)]
+        told = self._told(campaign, subject, sections, rulings, tuple(self._taken_back(campaign, event)))
         if any(section.course is Course.WAITS for section in sections) and not rulings:
-            caused.append(self._fate(campaign, own))
-        return self._told(campaign, subject, sections, rulings, tuple(caused))
+            outcome, fate = self._fate(campaign, own)
+            return msgspec.structs.replace(told, outcome=outcome, difference=(fate,))
+        return told
 
     def _told(
         self,
@@ -255,26 +261,26 @@ class _Story:
         profile = Profile(subject, dict(self._profiles.get(subject, {})))
         return advance(UserState(), profile, self.timeline).state
 
-    def _fate(self, campaign: CompiledCampaign, event: Event) -> str:
-        """What became of a wait that gave nothing."""
+    def _fate(self, campaign: CompiledCampaign, event: Event) -> tuple[str, str]:
+        """What became of a wait that gave nothing: the outcome, and why."""
         assert campaign.absence is not None
-        state, waits, zone = self._fresh(event.subject), False, campaign.parts.plan.zone
-        due_ms = event.time_ms
+        state, due_ms, zone = self._fresh(event.subject), None, campaign.parts.plan.zone
         for one in self._by_subject[event.subject]:
             state = advance(state, one, self.timeline).state
             pending = [wait for wait in campaign.absence.waiting(state) if wait.event_id == event.event_id]
-            if waits and not pending and one.time_ms < due_ms:
-                return f"the wait was ended by event {one.event_id} at {instant(one.time_ms, zone)}: nothing is given"
-            if pending:
-                waits, due_ms = True, pending[0].due_ms
-        end_ms = campaign.parts.plan.schedule.end_ms
+            if due_ms is not None and not pending and one.time_ms < due_ms:
+                came = f"{one.event_type} {one.event_id} at {instant(one.time_ms, zone)}"
+                return "wait ended", f"{came} ended the wait, which was to last to {instant(due_ms, zone)}"
+            due_ms = pending[0].due_ms if pending else due_ms
+        assert due_ms is not None
+        end_ms, due = campaign.parts.plan.schedule.end_ms, f"it falls due at {instant(due_ms, zone)}"
         if end_ms is not None and due_ms >= end_ms:
-            return f"it falls due at {instant(due_ms, zone)}, not before the campaign's end: nothing is given"
-        return f"it falls due at {instant(due_ms, zone)}; time ends at {rfc3339(self._judged.until_ms)}: still open"
+            return "due too late", f"{due}; it must fall due before the campaign's end, {instant(end_ms, zone)}"
+        return "still waits", f"{due}; time ends at {instant(self.judged.until_ms, zone)}"
 
     def _taken_back(self, campaign: CompiledCampaign, event: Event) -> Iterable[str]:
         """What the event took back of the campaign's grants."""
-        for request, decision in ((one.request, one.decision) for one in self._judged.settled):
+        for request, decision in ((one.request, one.decision) for one in self.judged.settled):
             if isinstance(request, Reversal) and (request.event_id, request.campaign) == (event.event_id, campaign.id):
                 if decision.outcome is Outcome.REVERSED:
                     yield f"{sum(decision.amounts):,} {request.unit} taken back of user {request.user}"

@@ -22,9 +22,9 @@ class Course(StrEnum):
     NOT_COUNTED = "not counted"
     COUNTED = "counted"
     NOTHING = "worth nothing"
-    OPENED = "opened"
-    ENDED = "ended"
-    REFUND = "refund"
+    OPENED = "opens a window"
+    ENDED = "ends a wait"
+    REFUND = "taken as a refund"
     WAITS = "waits"
     PROPOSED = "proposed"
 

@@ -58,7 +58,7 @@ def subject_step(campaign: CompiledCampaign, plans: CompiledSet, event: Event) -
 
 
 def explain(plans: CompiledSet, campaign: CompiledCampaign, moment: Moment) -> list[Section]:
-    """What a campaign did with an event of its subject, role by role.
+    """What a campaign did with an event of its subject, role by role; [] where it does not listen to the type.
 
     Raises:
       InvariantError: the trace and the run disagree.
@@ -66,8 +66,6 @@ def explain(plans: CompiledSet, campaign: CompiledCampaign, moment: Moment) -> l
     plan = campaign.parts.plan
     heard = type_step(plan, moment.event.event_type)
     roles = [role for role, types in sorted(listening(plan).items()) if moment.event.event_type in types]
-    if not roles:
-        return [Section("count", Course.NOT_LISTENED, (heard,))]
     scratch, after = decode_state(moment.before), decode_state(moment.after)
     view, user = plans.view(moment.event), plans.user_view(after.profile)
     sections = []
@@ -167,7 +165,10 @@ def _close(seen: Seen, moment: Moment) -> tuple[Course, list[Step]]:
         if one.event_id not in left and one.due_ms > seen.event.time_ms
     ]
     if not ended:
-        return Course.NOT_COUNTED, [Step("ends", None, "no event of this user waited for it not to come")]
+        types = " or ".join(seen.parts.plan.event_types)
+        told = "no event of this user waited for it not to come"
+        need = f"{seen.event.event_type} gives nothing by itself: it ends the wait of {types}, and {told}"
+        return Course.NOT_COUNTED, [Step("ends", False, told, (need,))]
     return Course.ENDED, [Step("ends", True, f"the wait of {', '.join(ended)}: nothing is given for it")]
 
 
