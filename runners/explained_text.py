@@ -10,8 +10,9 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from runners.ops.explain import Explained, Explanation
+from runners.ops.explain import Explained
 from runners.ops.rulings import Limit, Ruling
+from runners.ops.stories import Explanation
 from schemas.grants import rfc3339
 from transforms.engine.explained import Step
 from transforms.language.needs import shown

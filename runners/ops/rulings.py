@@ -70,6 +70,9 @@ class Rulings:
     def __init__(self, plan_set: PlanSet, requests: Sequence[Request], settled: Sequence[Settled]) -> None:
         self._plan_set, self._requests, self._settled = plan_set, requests, settled
         self._plans = {plan.campaign: plan for plan in plan_set.plans}
+        self._reading: MemoryLedger | None = None
+        self._read = 0
+        self._answers: dict[tuple[int, int], Decision | None] = {}
 
     def proposals(self, campaign: str, event_id: str, subject: str) -> list[int]:
         """Which requests are the campaign's proposals that an event of this subject caused."""
@@ -89,7 +92,7 @@ class Rulings:
         place = next(i for i, one in enumerate(self._settled) if one.request is proposal)
         decision = self._settled[place].decision
         own = next(i for i, offer in enumerate(proposal.offers) if offer.grants[0].campaign == campaign)
-        answers = [self._answer(proposal, i, number, decision) for i in range(len(proposal.offers))]
+        answers = [self._answer_known(proposal, i, number, decision) for i in range(len(proposal.offers))]
         offers = tuple(
             Offered(offer.grants[0].campaign, _gives(offer), _outcome(answer))
             for offer, answer in zip(proposal.offers, answers, strict=True)
@@ -117,7 +120,8 @@ class Rulings:
         )
 
     def _limits(self, offer: Offer, number: int) -> Iterator[Limit]:
-        ledger, units = self._ledger_before(number), {one.name: one.unit for one in self._plan_set.accounts}
+        units = {one.name: one.unit for one in self._plan_set.accounts}
+        ledger = self._read_before(number)
         for grant in offer.grants:
             for account, use in ledger.limits(grant):
                 caps = use.grants, use.grants_cap, use.amount, use.amount_cap, use.closed
@@ -148,6 +152,12 @@ class Rulings:
         again = ["decided before: this is the first answer again"] if answer.repeated else []
         return ", ".join([f"{answer.outcome.value} {got}", *cut, *again]), []
 
+    def _answer_known(self, proposal: Proposal, index: int, number: int, decision: Decision) -> Decision | None:
+        """`_answer`, which may cost a ledger of its own, once."""
+        if (number, index) not in self._answers:
+            self._answers[number, index] = self._answer(proposal, index, number, decision)
+        return self._answers[number, index]
+
     def _answer(self, proposal: Proposal, index: int, number: int, decision: Decision) -> Decision | None:
         """The ledger's answer to one offer of a list; None = it was not reached.
 
@@ -162,12 +172,23 @@ class Rulings:
         return self._ledger_before(number).decide([alone])[0]
 
     def _ledger_before(self, number: int) -> MemoryLedger:
-        """A ledger that has decided all that was asked before a request."""
+        """A ledger of its own that has decided all that was asked before a request."""
         ledger = MemoryLedger(self._plan_set.tenant)
         ledger.define(self._plan_set.accounts)
-        for first in range(0, number, BATCH_MAX):
-            ledger.decide(self._requests[first : min(first + BATCH_MAX, number)])
+        self._decide(ledger, 0, number)
         return ledger
+
+    def _read_before(self, number: int) -> MemoryLedger:
+        """The same, only to be read: it goes on from where it was read last."""
+        if self._reading is None or self._read > number:
+            self._reading, self._read = self._ledger_before(number), number
+        self._decide(self._reading, self._read, number)
+        self._read = number
+        return self._reading
+
+    def _decide(self, ledger: MemoryLedger, first: int, end: int) -> None:
+        for start in range(first, end, BATCH_MAX):
+            ledger.decide(self._requests[start : min(start + BATCH_MAX, end)])
 
     def _later(self, proposal: Proposal, place: int, zone: str) -> Iterator[str]:
         """What came of an approved proposal: the end of its hold, and what was taken back."""

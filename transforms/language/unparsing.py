@@ -51,7 +51,9 @@ def _operation(call: Any) -> tuple[str, int]:
         right = binds if function in ("_&&_", "_||_") else binds + 1
         return f"{_bound(arguments[0], binds)} {sign} {_bound(arguments[1], right)}", binds
     if function in ("!_", "-_"):
-        return f"{function[0]}{_bound(arguments[0], _MEMBER)}", _UNARY
+        is_number = function == "-_" and kind(arguments[0]) == "const_expr"  # -1 would be read as a constant
+        operand = f"({text_of(arguments[0])})" if is_number else _bound(arguments[0], _MEMBER)
+        return f"{function[0]}{operand}", _UNARY
     if function == "_?_:_":
         asked, then, otherwise = _bound(arguments[0], _OR), _bound(arguments[1], _OR), text_of(arguments[2])
         return f"{asked} ? {then} : {otherwise}", _CHOICE
