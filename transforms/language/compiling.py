@@ -6,7 +6,7 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from schemas.attributes import AttributeSchema, AttributeType, ListOf, Record, Scalar, parse_type
 from schemas.campaigns import EventSchema, Tenant, UserSchema
@@ -22,14 +22,27 @@ from transforms.language.yaml_source import Document, Place
 DEFAULT_TENANT = "default"
 
 
+class CheckedFolder(NamedTuple):
+    """A folder without mistakes: its documents, with their places, and the plans made of them."""
+
+    folder: Folder
+    plan_set: PlanSet
+
+
 def load_folder(path: Path) -> PlanSet:
     """Read, check and compile a folder of campaign files.
 
     Raises:
       CampaignFileError: all that is wrong, a line each with file, line, column and field.
     """
+    return load_checked(path).plan_set
+
+
+def load_checked(path: Path) -> CheckedFolder:
+    """As `load_folder`, for who also tells where something stands."""
     with _nothing_collected():
-        return _compiled(read_folder(Path(path)))
+        folder = read_folder(Path(path))
+        return CheckedFolder(folder, _compiled(folder))
 
 
 @contextmanager
