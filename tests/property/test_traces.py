@@ -20,7 +20,6 @@ from schemas.proposals import Proposal
 from schemas.results import Outcome
 from tests.support.drawn_campaigns import Document, Stream, examples, text_of
 from tests.support.drawn_expressions import EDGES, EVENTS, SCHEMA, bools
-from transforms.engine.explaining import campaign_of
 from transforms.event_parser import EventParser
 from transforms.language import load_folder
 from transforms.language.expressions import check
@@ -105,7 +104,8 @@ def test_every_event_is_explained_as_it_was_decided(
     assume(told)
     (event, campaign), one = data.draw(st.sampled_from(list(zip(asked, told, strict=True))))
     alone = Story(beside(plan_set, campaign.id), events, profiles, None)
-    assert alone.explanation(campaign_of(alone.timeline.at(event.time_ms), campaign.id), event) == one
+    itself = next(own for own in alone.timeline.at(event.time_ms).campaigns if own.id == campaign.id)
+    assert alone.explanation(itself, event) == one
 
 
 def require_told_as_settled(story: Story, told: list[Explanation]) -> None:

@@ -297,7 +297,7 @@ def test_duplicates_dead_letters_and_unknown_ids(
         (["--event", "e1", "--user", "u5"], "no event 'e1' of user 'u5'; there is one of u1"),
         (["--event", "e1", "--campaign", "cc"], "no campaign 'cc' in the folder; did you mean 'c'?"),
     ):
-        assert main([*given, *more]) == 1
+        assert main([*given, *more]) == 2
         assert told in " ".join(capsys.readouterr().err.split())
 
 

@@ -38,11 +38,6 @@ class Moment(NamedTuple):
     done: Advanced
 
 
-def campaign_of(plans: CompiledSet, campaign: str) -> CompiledCampaign:
-    """A campaign of a set, by its id."""
-    return next(one for one in plans.campaigns if one.id == campaign)
-
-
 def subject_step(campaign: CompiledCampaign, plans: CompiledSet, event: Event) -> tuple[str | None, Step | None]:
     """Whose counter an event moves, None = nobody's; and where that is another than its user, how it was found."""
     subject = campaign.parts.plan.subject
