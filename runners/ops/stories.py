@@ -122,7 +122,7 @@ class Story:
         ]
         numbers = self._rulings.proposals(plan.campaign, event.event_id, subject)
         rulings = tuple(self._rulings.ruling(plan.campaign, number) for number in numbers)
-        told = self._told(campaign, subject, sections, rulings, tuple(self._taken_back(campaign, event)))
+        told = self._told(campaign, subject, sections, rulings, tuple(self._taken_back(campaign.id, own)))
         if any(section.course is Course.WAITS for section in sections) and not rulings:
             outcome, fate = self._fate(campaign, own)
             return msgspec.structs.replace(told, outcome=outcome, difference=(fate,))
@@ -181,14 +181,16 @@ class Story:
             return "due too late", f"{due}; it must fall due before the campaign's end, {instant(end_ms, zone)}"
         return "still waits", f"{due}; time ends at {instant(self.judged.until_ms, zone)}"
 
-    def _taken_back(self, campaign: CompiledCampaign, event: Event) -> Iterable[str]:
-        """What the event took back of the campaign's grants."""
+    def _taken_back(self, campaign: str, event: Event) -> Iterable[str]:
+        """What the event took back of the campaign's grants; ids of events are each subject's own."""
+        names = (campaign, event.event_id, event.subject)
         for request, decision in ((one.request, one.decision) for one in self.judged.settled):
-            if isinstance(request, Reversal) and (request.event_id, request.campaign) == (event.event_id, campaign.id):
-                if decision.outcome is Outcome.REVERSED:
-                    yield f"{sum(decision.amounts):,} {request.unit} taken back of user {request.user}"
-                else:
-                    yield f"nothing of user {request.user}'s grants stood that could be taken back"
+            if not isinstance(request, Reversal) or (request.campaign, request.event_id, request.key.subject) != names:
+                continue
+            if decision.outcome is Outcome.REVERSED:
+                yield f"{sum(decision.amounts):,} {request.unit} taken back of user {request.user}"
+            else:
+                yield f"nothing of user {request.user}'s grants stood that could be taken back"
 
 
 _AGAIN = {
