@@ -138,7 +138,7 @@ class Rulings:
         if refusal is not None:
             return refusal.told, list(refusal.needs())
         cut = [
-            f"cut from {grant.amount:,}, which was all that a limit had left"
+            f"cut from {grant.amount:,} to what a limit had left"
             for grant, amount in zip(offer.grants, answer.amounts, strict=True)
             if amount < grant.amount
         ]
