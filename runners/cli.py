@@ -22,6 +22,7 @@ overrun.
   incentives campaign check campaigns/                is the folder right? every error names file, line and field
   incentives campaign test campaigns/                 do the campaigns do what their tests expect?
   incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
+  incentives explain --events events.jsonl --campaigns campaigns/ --event ID    why a user got something, or nothing
   incentives campaign apply campaigns/                put the folder in force
   incentives live --events - < events.jsonl           run it
 """

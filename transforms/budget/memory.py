@@ -23,6 +23,7 @@ from schemas.proposals import (
     Proposal,
     Request,
     Reversal,
+    Use,
 )
 from schemas.results import Outcome, Reason
 from transforms.budget.memory_accounts import Accounts, Refusal, is_valid
@@ -162,6 +163,10 @@ class MemoryLedger:
 
     def snapshot(self) -> list[AccountSnapshot]:
         return self._accounts.snapshot()
+
+    def limits(self, grant: GrantRequest) -> list[tuple[str, Use]]:
+        """(account, use) of every limit on the grant's path as it stands now, the recipient's own too."""
+        return self._accounts.limits(grant)
 
     def _see(self, key: OrderKey) -> None:
         self.newest = key if self.newest is None else max(self.newest, key)

@@ -135,6 +135,18 @@ class Accounts:
             holders = self._locks[grant.lock, grant.recipient]
             holders.remove(grant.campaign)
 
+    def limits(self, grant: GrantRequest) -> list[tuple[str, Use]]:
+        """(account, use) of every counter that the grant would move and a limit watches, users' own too."""
+        found = []
+        for charge, period, start in _counters(grant):
+            account = self._accounts.get(charge.account)
+            limit = next((limit for limit in account.spec.limits if limit.period == period), None) if account else None
+            if account is not None and limit is not None:
+                count = account.count(period, start, grant.recipient)
+                use = Use(period, start, count.grants, count.amount, limit.grants, limit.amount, count.closed)
+                found.append((account.spec.name, use))
+        return found
+
     def snapshot(self) -> list[AccountSnapshot]:
         """As `Ledger.snapshot`."""
         order = {"tenant": 0, "theme": 1, "campaign": 2}

@@ -16,9 +16,9 @@ from transforms.engine.counters import CounterRunner, OpenedCounter, counter_run
 from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
 from transforms.engine.matching import MatchIndex
-from transforms.engine.measures import Added, measure_of
+from transforms.engine.measures import Added, MeasureOf, measure_of
 from transforms.engine.offers import OfferMaker, user_named
-from transforms.engine.refunds import RefundRunner, value_of
+from transforms.engine.refunds import RefundRunner, ValueOf, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
 from transforms.engine.state import Entry, Made, UserState
@@ -60,6 +60,19 @@ class EntryRunner(Protocol):
     def expires_ms(self, entry: Entry) -> int | None: ...
 
 
+class Parts(NamedTuple):
+    """A campaign's parts. first, then: what its opening and its later events have in common."""
+
+    plan: Plan
+    counter: CounterRunner | None
+    measure: MeasureOf | None
+    offers: OfferMaker
+    silence: SilenceRunner | None
+    refunds: RefundRunner | None
+    first: ValueOf | None
+    then: ValueOf | None
+
+
 class CompiledCampaign:
     """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back."""
 
@@ -89,6 +102,7 @@ class CompiledCampaign:
         self._then = value_of(pairing.then) if pairing else None
         self._is_open = _open_to(plan) if self._silence else None
         self.subject = user_named(compile_value(plan.subject)) if plan.subject is not None else None
+        self.concerns = tuple(self._concerns())
 
     def rules(self, place: int) -> Iterator[Rule]:
         """What events concern it, numbered by its place among the campaigns and the role."""
@@ -107,7 +121,7 @@ class CompiledCampaign:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
-    def concerns(self) -> Iterator[Concern]:
+    def _concerns(self) -> Iterator[Concern]:
         """How it takes an event, by role: chosen once, so that the common ways ask nothing twice."""
         takes: dict[Role, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
         if self._refunds is not None:
@@ -161,6 +175,12 @@ class CompiledCampaign:
         for firing in firings:
             self._propose(event, firing, view, user, requests)
         return firings is counted
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of, for who explains its decisions."""
+        made_of = self._counter, self._measure, self._offers, self._silence, self._refunds
+        return Parts(self._plan, *made_of, self._first, self._then)
 
     def _count(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
         if self._silence is not None and not self._breaks_silence(state, event, view, user):
@@ -277,7 +297,7 @@ class CompiledSet:
             name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()
         }
         numbered = list(enumerate(self.campaigns))
-        self._concerns = [concern for campaign in self.campaigns for concern in campaign.concerns()]
+        self._concerns = [concern for campaign in self.campaigns for concern in campaign.concerns]
         self._own = MatchIndex([rule for i, one in numbered if one.subject is None for rule in one.rules(i)])
         self._named = [(i, one) for i, one in numbered if one.subject is not None]
         self._of_named = MatchIndex([rule for i, one in self._named for rule in one.rules(i)])
