@@ -11,7 +11,8 @@ import redis
 
 from schemas.errors import LedgerUnavailableError
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Request, Use
-from schemas.redis_connection import is_transient
+from schemas.redis_connection import answered, pool_of
+from schemas.redis_errors import CAUGHT
 from transforms.budget.keys import control, key
 from transforms.budget.ports import BATCH_MAX, LogEntry, require_valid_accounts, require_valid_batch
 from transforms.budget.redis_question import (
@@ -115,12 +116,12 @@ class RedisLedger:
 
     def _account(self, name: str) -> AccountSnapshot:
         def read() -> Any:
-            with self._client.pipeline() as pipe:
+            with self._client.pipeline(transaction=True) as pipe:
                 pipe.hgetall(key(self._tenant, "account", name))
                 pipe.hgetall(key(self._tenant, "slices", name))
                 return pipe.execute()
 
-        account, slices = self._answer(read)
+        account, slices = (_fields(answer) for answer in self._answer(read))
         unit, _, limits = unpack(account[b"definition"])
         caps = {limit[0]: (None if limit[1] < 0 else limit[1], None if limit[2] < 0 else limit[2]) for limit in limits}
         uses = [_use("total", 0, account.get(b"use"), caps)]
@@ -133,18 +134,7 @@ class RedisLedger:
         return AccountSnapshot(name, unit, int(account[b"version"]), tuple(ordered))
 
     def _answer(self, call: Callable[[], T | Any]) -> Any:
-        attempt = 0
-        while True:
-            try:
-                return call()
-            except redis.RedisError as error:
-                if not is_transient(error):
-                    raise
-                attempt += 1
-                try:
-                    self._wait(attempt)
-                except TimeoutError:
-                    raise LedgerUnavailableError(f"no answer from the ledger after {attempt} tries: {error}") from error
+        return answered(self._client, call, self._wait, LedgerUnavailableError)
 
 
 class _Turn:
@@ -154,8 +144,9 @@ class _Turn:
     def __init__(
         self, client: redis.Redis, sha: str, control: str, decide: Callable[[Sequence[Request]], list[Decision]]
     ) -> None:
-        self._pool, self._decide = client.connection_pool, decide
+        self._client, self._control, self._decide = client, control, decide
         self._command = ("EVALSHA", sha, 1, control)
+        self._pool: Any = None
         self._connection: Any = None
         self._asked: Sequence[Request] | None = None
 
@@ -163,9 +154,10 @@ class _Turn:
         self._asked = batch
         try:
             if self._connection is None:
+                self._pool = pool_of(self._client, self._control)  # in a cluster another node may hold the root by now
                 self._connection = self._pool.get_connection()
             self._connection.send_command(*self._command, *arguments)
-        except redis.RedisError:
+        except CAUGHT:
             self.end()
 
     def answer(self) -> tuple[Sequence[Request], list[Decision]] | None:
@@ -177,7 +169,7 @@ class _Turn:
             try:
                 entry, answers, *brought = self._connection.read_response()
                 return batch, read_decisions(batch, unpack(answers), brought, entry.decode())
-            except redis.RedisError:
+            except CAUGHT:
                 self.end()
         return batch, self._decide(batch)
 
@@ -199,6 +191,11 @@ def _limits(spec: AccountSpec) -> list[list[object]]:
 def _cap(cap: int | None) -> int:
     """The script has no null in its arrays: -1 is no cap, and no cool-down."""
     return -1 if cap is None else cap
+
+
+def _fields(answer: Any) -> dict[bytes, bytes]:
+    """Of a hash. A cluster's transaction gives its answers as they came: name, value, name, value."""
+    return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, tuple[int | None, int | None]]) -> Use:
