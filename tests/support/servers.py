@@ -62,10 +62,10 @@ class OwnServer:
         self.kill()
 
 
-def once(port: int, **options: Any) -> redis.Redis:
+def once(port: int, kind: type[redis.Redis] = redis.Redis, **options: Any) -> redis.Redis:
     """A client that tries once."""
     retry = Retry(NoBackoff(), 0)
-    return redis.Redis(port=port, retry=retry, protocol=2, **{"socket_timeout": 5.0, **options})
+    return kind(port=port, retry=retry, protocol=2, **{"socket_timeout": 5.0, **options})
 
 
 def listens(client: redis.Redis) -> bool:
