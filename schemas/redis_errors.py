@@ -93,11 +93,11 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
     # TLS that cannot be agreed on.
     ErrorRule(_E.ConnectionError, None, "CERTIFICATE_VERIFY_FAILED", _SETUP, _NOTHING, _TRUST),
     ErrorRule(_E.ConnectionError, None, "CERTIFICATE_REQUIRED", _SETUP, _NOTHING, _CLIENT_CERTIFICATE),
-    ErrorRule(_E.ConnectionError, None, "WRONG_VERSION_NUMBER", _SETUP, _NOTHING, "no TLS on this port: redis://"),
     # The network, a server that starts or has no connection left.
     ErrorRule(_E.BusyLoadingError, None, None, _WEATHER, _NOTHING),
     ErrorRule(_E.ConnectionError, None, "max number of clients", _WEATHER, _NOTHING, "raise maxclients"),
     ErrorRule(_E.ConnectionError, None, None, _WEATHER, _UNKNOWN),
+    ErrorRule(_E.TimeoutError, None, "Timeout connecting", _WEATHER, _NOTHING, "nobody there, or no TLS there"),
     ErrorRule(_E.TimeoutError, None, None, _WEATHER, _UNKNOWN),
     # A cluster or a failover in motion.
     ErrorRule(_E.ReadOnlyError, None, None, _WEATHER, _NOTHING, _REPLICA),

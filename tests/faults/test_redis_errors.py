@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,11 +24,12 @@ from schemas.redis_errors import CAUGHT, Meaning, Outcome, explained, rule_of
 from tests.support.ledgers import TENANT, a_single, amounts, capped, total
 from tests.support.servers import OwnServer, a_cluster, cluster, cluster_url, free_port, once
 from tests.support.waiting import wait_until
+from transforms.budget.keys import control, declared
 from transforms.budget.redis_ledger import RedisLedger
 from transforms.budget.redis_question import Question
 from transforms.budget.scripts import source
 
-CONTROL = f"{{{TENANT}}}:ledger"
+CONTROL = control(TENANT)
 ENDLESS = "while true do end"
 SLOW = "local from = redis.call('TIME') repeat local now = redis.call('TIME') until (now[1] - from[1]) * 1e6 + now[2] - from[2] > 4e5"
 
@@ -61,18 +62,20 @@ class Trouble(NamedTuple):
     client: Callable[[OwnServer], redis.Redis] = a_client
 
 
-def configured(name: str, value: str, before: str) -> tuple[Callable[[OwnServer], object], Callable[[OwnServer], object]]:
-    return (lambda server: server.client.config_set(name, value)), (lambda server: server.client.config_set(name, before))
+def configured(
+    name: str, value: str, before: str
+) -> tuple[Callable[[OwnServer], object], Callable[[OwnServer], object]]:
+    return (lambda server: server.client.config_set(name, value)), (
+        lambda server: server.client.config_set(name, before)
+    )
 
 
 def ignored(client: redis.Redis, *command: str | int) -> threading.Thread:
     """Send a command from a thread of its own, whatever comes of it."""
 
     def send() -> None:
-        try:
+        with suppress(redis.RedisError):
             client.execute_command(*command)
-        except redis.RedisError:
-            pass
 
     thread = threading.Thread(target=send)
     thread.start()
@@ -208,7 +211,9 @@ TROUBLES = {
                          lambda s: s.client.rename("aside", ACCOUNT), BUG, PART, exceptions.ResponseError, "another program"),
 }  # fmt: skip
 
-IN_A_CALL = [name for name, trouble in TROUBLES.items() if trouble.meaning in (WEATHER, SCRIPT) and trouble.client is a_client]
+IN_A_CALL = [
+    name for name, trouble in TROUBLES.items() if trouble.meaning in (WEATHER, SCRIPT) and trouble.client is a_client
+]
 
 
 @pytest.mark.parametrize("name", TROUBLES)
@@ -343,7 +348,7 @@ def a_ledger(server: OwnServer) -> RedisLedger:
 
 def decide_by_hand(client: redis.Redis, requests: list[object]) -> None:
     """The script as it is called between batches in turn: by its hash, without loading it where it is unknown."""
-    client.evalsha(client.register_script(source("decide")).sha, 1, CONTROL, *Question(requests).arguments)
+    client.evalsha(client.register_script(source("decide")).sha, 2, *declared(TENANT), *Question(requests).arguments)
 
 
 @contextmanager

@@ -71,7 +71,7 @@ def once(port: int, kind: type[redis.Redis] = redis.Redis, **options: Any) -> re
 def listens(client: redis.Redis) -> bool:
     try:
         client.ping()
-    except (redis.exceptions.BusyLoadingError, redis.ResponseError):
+    except (redis.exceptions.BusyLoadingError, redis.AuthenticationError, redis.ResponseError):
         return True
     except redis.ConnectionError:
         return False

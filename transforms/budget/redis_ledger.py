@@ -13,7 +13,7 @@ from schemas.errors import LedgerUnavailableError
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Request, Use
 from schemas.redis_connection import answered, pool_of
 from schemas.redis_errors import CAUGHT
-from transforms.budget.keys import control, key
+from transforms.budget.keys import declared, key
 from transforms.budget.ports import BATCH_MAX, LogEntry, require_valid_accounts, require_valid_batch
 from transforms.budget.redis_question import (
     Question,
@@ -47,7 +47,7 @@ class RedisLedger:
 
     def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = try_for_seconds) -> None:
         self._client, self._tenant, self._wait = client, tenant, wait
-        self._control = control(tenant)
+        self._keys = declared(tenant)
         self._decide = client.register_script(source("decide"))
         self._define = client.register_script(source("define"))
         self._mature = client.register_script(source("mature"))
@@ -55,25 +55,25 @@ class RedisLedger:
     def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
         require_valid_accounts(accounts)
         specs = [[spec.name, [spec.unit, spec.parent or "", _limits(spec)]] for spec in accounts]
-        return int(self._answer(lambda: self._define(keys=[self._control], args=[pack(specs), who])))
+        return int(self._answer(lambda: self._define(keys=self._keys, args=[pack(specs), who])))
 
     def decide(self, requests: Sequence[Request]) -> list[Decision]:
         require_valid_batch(requests, self._tenant)
         if not requests:
             return []
         arguments = Question(requests).arguments
-        entry, answers, *brought = self._answer(lambda: self._decide(keys=[self._control], args=arguments))
+        entry, answers, *brought = self._answer(lambda: self._decide(keys=self._keys, args=arguments))
         return read_decisions(requests, unpack(answers), brought, entry.decode())
 
     def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
         arguments: list[bytes | int] = [until_ms, instant(until_ms), BATCH_MAX, pack([])]
-        _, _, *brought = self._answer(lambda: self._mature(keys=[self._control], args=arguments))
+        _, _, *brought = self._answer(lambda: self._mature(keys=self._keys, args=arguments))
         return list(read_brought(brought))
 
     def decide_in_turn(
         self, batches: Iterable[Sequence[Request]]
     ) -> Iterator[tuple[Sequence[Request], list[Decision]]]:
-        turn = _Turn(self._client, self._decide.sha, self._control, self.decide)
+        turn = _Turn(self._client, self._decide.sha, self._keys, self.decide)
         try:
             for batch in batches:
                 require_valid_batch(batch, self._tenant)
@@ -142,10 +142,10 @@ class _Turn:
     are the same, so what did happen is answered as it was."""
 
     def __init__(
-        self, client: redis.Redis, sha: str, control: str, decide: Callable[[Sequence[Request]], list[Decision]]
+        self, client: redis.Redis, sha: str, keys: list[str], decide: Callable[[Sequence[Request]], list[Decision]]
     ) -> None:
-        self._client, self._control, self._decide = client, control, decide
-        self._command = ("EVALSHA", sha, 1, control)
+        self._client, self._root, self._decide = client, keys[0], decide
+        self._command = ("EVALSHA", sha, len(keys), *keys)
         self._pool: Any = None
         self._connection: Any = None
         self._asked: Sequence[Request] | None = None
@@ -154,7 +154,7 @@ class _Turn:
         self._asked = batch
         try:
             if self._connection is None:
-                self._pool = pool_of(self._client, self._control)  # in a cluster another node may hold the root by now
+                self._pool = pool_of(self._client, self._root)  # in a cluster another node may hold the root by now
                 self._connection = self._pool.get_connection()
             self._connection.send_command(*self._command, *arguments)
         except CAUGHT:
