@@ -162,16 +162,26 @@ def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
     """Raise ValueError for a batch that no store may decide."""
     if len(requests) > BATCH_MAX:
         raise ValueError(f"{len(requests)} requests in one call; at most {BATCH_MAX}")
+    routes: set[bytes] = set()
     for request in requests:
         if request.tenant != tenant:
             raise ValueError(f"a request of {request.tenant!r} at the root {tenant!r}")
         if isinstance(request, Proposal):
-            _require_valid_proposal(request)
+            offers = request.offers
+            if len(offers) == 1 and len(offers[0].grants) == 1:
+                routes.add(offers[0].grants[0].route)
+            else:
+                _require_valid_offers(request)
+                routes |= {grant.route for offer in offers for grant in offer.grants}
         else:
             _require_valid_reversal(request)
+    for route in routes:
+        cost = _wrong_cost(route)
+        if cost is not None:
+            raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
 
 
-def _require_valid_proposal(proposal: Proposal) -> None:
+def _require_valid_offers(proposal: Proposal) -> None:
     if not proposal.offers:
         raise ValueError("a proposal has offers")
     for offer in proposal.offers:
@@ -179,10 +189,6 @@ def _require_valid_proposal(proposal: Proposal) -> None:
             raise ValueError("an offer has grants")
         if len(offer.grants) > 1 and len({_name(grant) for grant in offer.grants}) < len(offer.grants):
             raise ValueError("an offer has a grant twice")
-        for grant in offer.grants:
-            cost = _wrong_cost(grant.route)
-            if cost is not None:
-                raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
 
 
 @lru_cache(maxsize=10_000)
