@@ -8,7 +8,7 @@ from setuptools import find_packages, setup
 
 ENGINE = Path("transforms/engine")
 INTERPRETED = ("__init__", "state", "explain")
-"""How names of the engine's modules begin that are not compiled: msgspec makes the state's classes, and explaining is rare."""
+"""Beginnings of names of modules that stay as they are: msgspec makes the state's classes, and explaining is rare."""
 
 
 def compiled_engine() -> list[Any]:
