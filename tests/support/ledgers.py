@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 
 from hypothesis import strategies as st
 
+from schemas.operations import Change, Operation
 from schemas.order_keys import OrderKey
 from schemas.proposals import (
     AccountSpec,
@@ -28,8 +30,19 @@ TENANT = "shop"
 DAY_MS = 86_400_000
 
 
-def an_account(name: str, *limits: LimitSpec, parent: str | None = "tenant") -> AccountSpec:
-    return AccountSpec(name, parent if name != "tenant" else None, "points", tuple(limits))
+def an_account(name: str, *limits: LimitSpec, parent: str | None = "tenant", unit: str = "points") -> AccountSpec:
+    return AccountSpec(name, parent if name != "tenant" else None, unit, tuple(limits))
+
+
+def an_operation(
+    change: Change,
+    operation_id: str = "",
+    who: str = "ann",
+    why: str = "because",
+    expected: tuple[tuple[str, int], ...] = (),
+) -> Operation:
+    """With an id of its own, unless one is named."""
+    return Operation(operation_id or uuid.uuid4().hex, change, who, why, expected)
 
 
 def a_grant(

@@ -53,13 +53,17 @@ def test_accounts_stand_parents_first_with_their_limits(tmp_path: Path) -> None:
 
 
 def test_charges_name_periods_zones_and_costs(tmp_path: Path) -> None:
-    charges = plan(
-        tmp_path,
-        "campaign: c\ntheme: t\nactive: {zone: Asia/Tokyo}\ntrigger: {on: purchase}\ngrant: {points: 1}\n"
-        "cost: {amount: 12, unit: USD}\n"
-        "limits: [{grants: 9}, {per: user, grants: 5}, {per: user and month, amount: 1}]\n---\n"
-        "theme: t\nzone: America/New_York\nlimits: [{per: month, amount: 5, unit: USD}]",
-    ).all_gifts[0].charges
+    charges = (
+        plan(
+            tmp_path,
+            "campaign: c\ntheme: t\nactive: {zone: Asia/Tokyo}\ntrigger: {on: purchase}\ngrant: {points: 1}\n"
+            "cost: {amount: 12, unit: USD}\n"
+            "limits: [{grants: 9}, {per: user, grants: 5}, {per: user and month, amount: 1}]\n---\n"
+            "theme: t\nzone: America/New_York\nlimits: [{per: month, amount: 5, unit: USD}]",
+        )
+        .all_gifts[0]
+        .charges
+    )
     assert charges == (
         PlanCharge("tenant", (), "UTC"),
         PlanCharge("theme/t", ("month",), "America/New_York", 12),
@@ -74,7 +78,9 @@ def test_a_date_is_its_first_instant_in_the_zone(tmp_path: Path) -> None:
         + TRIGGER
         + "grant: {points: 1}",
     )
-    assert found.schedule.start_ms == 1_508_036_400_000, "midnight does not occur on this day: 03:00Z, where the gap begins"
+    assert found.schedule.start_ms == 1_508_036_400_000, (
+        "midnight does not occur on this day: 03:00Z, where the gap begins"
+    )
     assert found.schedule.end_ms == 1_512_054_000_000
 
 
