@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.pacing import paced_cap
 from schemas.proposals import (
     AMOUNT_LIMIT,
     CAP_LIMIT,
@@ -21,7 +22,6 @@ from schemas.proposals import (
     Use,
 )
 from schemas.results import Reason, WhenFull
-from transforms.budget.pacing import paced_cap
 from transforms.budget.ports import COOLDOWN
 
 

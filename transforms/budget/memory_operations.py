@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from schemas.operations import AuditEntry, Freeze, Move, Operation, OperationAnswer, SetCap, SetPace, SetState, Terms
+from schemas.pacing import is_valid_pace
 from schemas.proposals import CAP_LIMIT, AccountSpec, LimitSpec
 from schemas.results import OperationOutcome
 from transforms.budget.memory_accounts import Account, Accounts
-from transforms.budget.pacing import is_valid_pace
 from transforms.budget.ports import COOLDOWN
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 from schemas.operations import AuditEntry, Move, Operation, OperationAnswer
+from schemas.pacing import is_valid_pace
 from schemas.proposals import (
     AMOUNT_LIMIT,
     CAP_LIMIT,
@@ -19,7 +20,6 @@ from schemas.proposals import (
     Reversal,
 )
 from schemas.results import WhenFull
-from transforms.budget.pacing import is_valid_pace
 
 BATCH_MAX = 250
 """Requests in one call: more would block the server for too long."""
