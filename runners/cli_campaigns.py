@@ -1,4 +1,4 @@
-"""Commands of campaign operators: campaign check and apply, budget show, schema infer and export."""
+"""Commands of campaign operators: campaign check and apply, schema infer and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runners.console import accounts_table, console
+from runners.console import console
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
 from schemas.grants import rfc3339
@@ -26,7 +26,6 @@ Applying an unchanged folder changes nothing.
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
     _add_campaign(commands)
-    _add_budget(commands)
     _add_schema(commands)
 
 
@@ -57,7 +56,7 @@ def _apply(given: argparse.Namespace) -> int:
     from runners.ops.campaigns import apply_folder
 
     with server_url(given.server) as url:
-        applied = apply_folder(load_folder(given.folder), url, _time_ms(given.from_time), _who())
+        applied = apply_folder(load_folder(given.folder), url, _time_ms(given.from_time), os_user())
     if applied.published is None:
         console().print(f"set {applied.number} already says this: nothing published")
         return 0
@@ -80,37 +79,14 @@ def _time_ms(text: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _who() -> str:
+def os_user() -> str:
+    """Who is at the keyboard."""
     import getpass
 
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _add_budget(commands: Any) -> None:
-    budget = commands.add_parser("budget", help="what budgets there are and what is left")
-    actions = budget.add_subparsers(title="actions", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="use and caps of accounts", description="Use and caps, in minor units.")
-    show.add_argument("account", nargs="*", help="names as in the table, e.g. campaign/spring-10; none = all")
-    show.add_argument("--slices", action="store_true", help="also each hour, day, week or month that was used")
-    show.add_argument("--json", action="store_true", help="as JSON")
-    show.add_argument("--tenant", help="needed only where the server has several")
-    add_server_argument(show)
-    show.set_defaults(run=_show)
-
-
-def _show(given: argparse.Namespace) -> int:
-    from runners.ops.budgets import account_rows
-
-    with server_url(given.server) as url:
-        rows = account_rows(url, given.tenant, given.account, given.slices)
-    if given.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        console().print(accounts_table(rows))
-    return 0
 
 
 def _add_schema(commands: Any) -> None:

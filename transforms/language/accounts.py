@@ -116,7 +116,7 @@ def _limit_specs(
         pace = None
         if limit.pacing is not None:
             try:
-                pace = _pace(limit.pacing, active)
+                pace = pace_over(limit.pacing, active)
             except ValueError as error:
                 assert loaded is not None
                 folder.problem(loaded.document.place(("limits", i, "pace")), f"limits.{i}.pace: {error}")
@@ -125,8 +125,8 @@ def _limit_specs(
     return tuple(found)
 
 
-def _pace(parts: PaceParts, active: Active) -> Pace:
-    """Raises ValueError for a span that is missing or empty."""
+def pace_over(parts: PaceParts, active: Active) -> Pace:
+    """The pace over its own span, else over that of active. Raises ValueError for a span that is missing or empty."""
     start, end = (
         Context.instant(moment, active.zone) for moment in (parts.start or active.start, parts.end or active.end)
     )
