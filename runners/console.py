@@ -82,7 +82,7 @@ def _share(row: CampaignSummary) -> str:
 
 
 def accounts_table(rows: list[dict[str, Any]]) -> Table:
-    """Accounts with their use and caps, minor units. Of the lesser columns only those about which a row says anything."""
+    """Accounts with their use and caps, in minor units; of the lesser columns those of which a row says something."""
     table = Table(title="Accounts", title_justify="left", header_style="bold")
     shown = [
         column

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import msgspec
 from pydantic import ValidationError
 
-from runners.ops.budgets import differences, named
+from runners.ops.budgets import differences, named, period_text
 from schemas.campaign_parts import Active
 from schemas.campaigns import PaceParts
 from schemas.errors import UsageError
@@ -79,33 +79,39 @@ def require_applied(operation: Operation, answer: OperationAnswer) -> None:
 
 def refusal_text(operation: Operation, outcome: OperationOutcome) -> str | None:
     """Why not, and what would; None if it is applied."""
-    change, accounts = operation.change, " and ".join(operation.accounts)
-    period = change.period if isinstance(change, SetCap) else "total"
-    direction = "raised to" if operation.what == "raise" else "lowered to"
-    number = f"{change.cap}" if isinstance(change, SetCap) and change.cap is not None else "no cap"
-    lowest = 1 if isinstance(change, Move) else 0
-    texts = {
-        OperationOutcome.OUT_OF_RANGE: (
-            "a pace spans at most ten years, with an hour in it that has a share above 0"
-            if isinstance(change, SetPace)
-            else f"right would be a whole number from {lowest} to {CAP_LIMIT:,}"
-        ),
-        OperationOutcome.ACCOUNT_UNKNOWN: f"no account {accounts}; `incentives budget list` names them",
-        OperationOutcome.VERSION_CONFLICT: f"{accounts} was changed since it was looked at; look again, then decide",
-        OperationOutcome.NO_SUCH_LIMIT: (
-            f"{accounts} has no limit per {period}: name it in its file, so that the engine counts by it"
-            if period != "total"
-            else f"{accounts}: a pace and a move need a cap on the amount in total; set it first"
-        ),
-        OperationOutcome.UNITS_DIFFER: (
-            f"{accounts} count in different units"
-            if isinstance(change, Move)
-            else f"{accounts} has no unit, so amounts cannot be capped; name one in its file"
-        ),
-        OperationOutcome.WRONG_DIRECTION: f"{accounts} cannot be {direction} {number}; `budget set` goes both ways",
-        OperationOutcome.NOT_LEFT: f"{accounts}: not so much is left, or the target's cap would pass {CAP_LIMIT:,}",
-    }
-    return texts.get(outcome)
+    accounts = " and ".join(operation.accounts)
+    if outcome is OperationOutcome.OUT_OF_RANGE:
+        return _range_text(operation)
+    if outcome is OperationOutcome.ACCOUNT_UNKNOWN:
+        return f"no account {accounts}; `incentives budget list` names them"
+    if outcome is OperationOutcome.VERSION_CONFLICT:
+        return f"{accounts} was changed since it was looked at; look again, then decide"
+    if outcome is OperationOutcome.NO_SUCH_LIMIT:
+        return _limit_text(operation)
+    if outcome is OperationOutcome.UNITS_DIFFER:
+        if isinstance(operation.change, Move):
+            return f"{accounts} count in different units"
+        return f"{accounts} has no unit, so amounts cannot be capped; name one in its file"
+    if outcome is OperationOutcome.WRONG_DIRECTION:
+        return f"that does not {operation.what} the cap of {accounts}; `budget set` goes both ways"
+    if outcome is OperationOutcome.NOT_LEFT:
+        source, target = operation.accounts
+        return f"not so much is left of {source}, or the cap of {target} would pass {CAP_LIMIT:,}"
+    return None
+
+
+def _range_text(operation: Operation) -> str:
+    if isinstance(operation.change, SetPace):
+        return "a pace spans at most ten years, with an hour in it that has a share above 0"
+    return f"right would be a whole number from {int(isinstance(operation.change, Move))} to {CAP_LIMIT:,}"
+
+
+def _limit_text(operation: Operation) -> str:
+    accounts, change = " and ".join(operation.accounts), operation.change
+    if isinstance(change, SetCap):
+        per = period_text(change.period)
+        return f"{accounts} has no limit {per}: name it in its file, so that the engine counts by it"
+    return f"{accounts}: a pace and a move need a cap on the amount in total; set it first"
 
 
 def pace_for(
