@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from runners.console import console
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
@@ -19,7 +21,8 @@ _RAW = argparse.RawDescriptionHelpFormatter
 _APPLY = """\
 Check the folder, make or change its accounts in the ledger, and publish it as one numbered set, in force from an event
 time on: the first set from the beginning of time, a later one by default as soon as every worker can know it.
-Applying an unchanged folder changes nothing.
+Applying an unchanged folder changes nothing. What operators changed live (`incentives budget`) stands, unless the file
+has changed the same cap since: such a conflict is told, and --take decides it.
 """
 
 
@@ -37,6 +40,13 @@ def _add_campaign(commands: Any) -> None:
     check.set_defaults(run=_check)
     apply = actions.add_parser("apply", help="put the folder in force", description=_APPLY, formatter_class=_RAW)
     apply.add_argument("folder", type=Path)
+    apply.add_argument(
+        "--take",
+        choices=("file", "live"),
+        help="which stands where a file and an operator changed the same cap since the last set",
+    )
+    apply.add_argument("--why", default="", metavar="TEXT", help="for the audit of accounts")
+    apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
     add_server_argument(apply)
     apply.set_defaults(run=_apply)
@@ -56,9 +66,17 @@ def _apply(given: argparse.Namespace) -> int:
     from runners.ops.campaigns import apply_folder
 
     with server_url(given.server) as url:
-        applied = apply_folder(load_folder(given.folder), url, _time_ms(given.from_time), os_user())
+        plan_set, from_ms = load_folder(given.folder), _time_ms(given.from_time)
+        applied = apply_folder(plan_set, url, from_ms, os_user(), given.take, given.why, given.dry_run)
+    for text in applied.changes:
+        console().print(escape(text))
+    for text in applied.kept:
+        console().print(f"kept: {escape(text)}")
     if applied.published is None:
         console().print(f"set {applied.number} already says this: nothing published")
+        return 0
+    if given.dry_run:
+        console().print(f"dry run: set {applied.number} was not published, nothing was changed")
         return 0
     since = applied.published.in_force_from_ms
     when = "the beginning of time" if since is None else rfc3339(since)

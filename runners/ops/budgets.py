@@ -145,7 +145,7 @@ def _limit_differences(old: LimitSpec, new: LimitSpec | None, unit: str) -> list
     if new is None:
         return [f"no limit {place} any more"]
     found = [
-        f"{what} {place}: {_cap_text(one)} -> {_cap_text(other)}{of}"
+        f"{what} {place}: {cap_text(one)} -> {cap_text(other)}{of}"
         for what, one, other, of in (
             ("amount", old.amount, new.amount, f" {unit}" if unit else ""),
             ("grants", old.grants, new.grants, ""),
@@ -161,7 +161,8 @@ def _limit_differences(old: LimitSpec, new: LimitSpec | None, unit: str) -> list
     return found
 
 
-def _cap_text(cap: int | None) -> str:
+def cap_text(cap: int | None) -> str:
+    """`5,000`, or `no cap`."""
     return "no cap" if cap is None else f"{cap:,}"
 
 

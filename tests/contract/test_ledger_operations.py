@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import LedgerUnavailableError
+from schemas.errors import LedgerUnavailableError, VersionConflictError
 from schemas.operations import Change, Freeze, Move, Operation, OperationAnswer, SetCap, SetPace, SetState
 from schemas.proposals import CAP_LIMIT, LimitSpec, Pace
 from schemas.results import OperationOutcome, Outcome, Reason, WhenFull
@@ -289,6 +289,18 @@ def test_the_audit_is_longer_than_a_page(ledger: Any) -> None:
     assert [entry.new.spec.limits[0].amount for entry in ledger.audit() if entry.what == "set"] == list(
         range(250, 0, -1)
     )
+
+
+def test_a_definition_of_what_has_changed_since_is_refused_whole(ledger: Any) -> None:
+    capped(ledger, LimitSpec("total", None, 10))
+    operate(ledger, SetCap(C1, "total", "amount", 12))
+    specs = [an_account("tenant", LimitSpec("total", 1)), an_account(C1, LimitSpec("total", None, 20))]
+    before = ledger.snapshot()
+    for expected in ([("tenant", 1), (C1, 1)], [(C1, 0)], [("campaign/no", 1)]):
+        with pytest.raises(VersionConflictError):
+            ledger.define(specs, "ann", "spring", expected)
+    assert ledger.snapshot() == before
+    assert ledger.define(specs, "ann", "spring", [("tenant", 1), (C1, 2), ("campaign/no", 0)]) == 2
 
 
 def test_a_definition_keeps_a_pause(ledger: Any) -> None:

@@ -52,6 +52,13 @@ class Budgets:
         assert code == 0, printed
         return printed
 
+    def apply(self, folder: Path, *arguments: str, text: str = FOLDER) -> tuple[int, str]:
+        """Exit code, and what was printed."""
+        (folder / "all.yaml").write_text(text)
+        code = cli.main(["campaign", "apply", str(folder), "--server", self.url, *arguments])
+        printed = self._capsys.readouterr()
+        return code, printed.out + printed.err
+
     def refused(self, *arguments: str) -> str:
         code, printed = self.run(*arguments, "--why", "because")
         assert code == 1
@@ -213,3 +220,42 @@ def test_a_forecast_is_what_is_left_at_the_rate_seen() -> None:
     assert (later["per_hour"], later["gone_at"]) == (200, "1970-01-01T04:30:00Z")
     (full,) = rates.add([row | {"amount": 1_200, "left": -200}], 3_600_000)
     assert (full["per_hour"], full["gone_at"]) == (1_100, "1970-01-01T01:00:00Z")
+
+
+CAPPED_AT_120 = FOLDER.replace("amount: 100", "amount: 120")
+OTHER_RULE = FOLDER.replace("grant: {points: 10}", "grant: {points: 11}", 1)
+
+
+def test_applying_a_folder_keeps_what_operators_changed(budgets: Budgets, tmp_path: Path) -> None:
+    budgets.change("raise", "campaign/c1", "--amount", "150")
+    code, printed = budgets.apply(tmp_path, text=OTHER_RULE)
+    assert code == 0 and "kept: campaign/c1, amount in total: 150 live, 100 in the file" in printed
+    assert budgets.row("campaign/c1")["cap_amount"] == 150
+    code, printed = budgets.apply(tmp_path, text=OTHER_RULE.replace("grants: 3", "grants: 4"))
+    assert code == 0 and "campaign/c1: grants per user: 3 -> 4" in printed
+    assert budgets.row("campaign/c1")["cap_amount"] == 150
+
+
+@pytest.mark.parametrize(("side", "stands"), [("file", 120), ("live", 150)])
+def test_a_cap_changed_in_the_file_and_live_is_a_conflict(
+    budgets: Budgets, tmp_path: Path, side: str, stands: int
+) -> None:
+    budgets.change("raise", "campaign/c1", "--amount", "150")
+    code, printed = budgets.apply(tmp_path, text=CAPPED_AT_120)
+    assert code == 1
+    assert "campaign/c1, amount in total: 150 live, 120 in the file, 100 applied last" in printed
+    assert "--take file, or --take live" in printed
+    assert budgets.row("campaign/c1")["cap_amount"] == 150
+    assert budgets.apply(tmp_path, "--take", side, text=CAPPED_AT_120)[0] == 0
+    assert budgets.row("campaign/c1")["cap_amount"] == stands
+    assert budgets.apply(tmp_path, text=CAPPED_AT_120.replace("points: 10", "points: 12"))[0] == 0
+    assert budgets.row("campaign/c1")["cap_amount"] == stands
+
+
+def test_a_folder_can_be_tried_before_it_is_applied(budgets: Budgets, tmp_path: Path) -> None:
+    code, printed = budgets.apply(tmp_path, "--dry-run", text=CAPPED_AT_120)
+    assert code == 0 and "campaign/c1: amount in total: 100 -> 120 points" in printed
+    assert "set 2 was not published" in printed and budgets.row("campaign/c1")["cap_amount"] == 100
+    code, printed = budgets.apply(tmp_path, "--why", "spring", text=CAPPED_AT_120)
+    assert code == 0 and "published set 2" in printed
+    assert budgets.json("audit", "--limit", "1")[0]["why"] == "spring"

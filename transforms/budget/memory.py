@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from schemas.errors import LedgerUnavailableError
+from schemas.errors import LedgerUnavailableError, VersionConflictError
 from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.order_keys import OrderKey, OrderKind
 from schemas.proposals import (
@@ -130,8 +130,16 @@ class MemoryLedger:
         self._also: list[tuple[Request, Decision]] = []
         self.newest: OrderKey | None = None
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "", why: str = "") -> int:
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
         require_valid_accounts(accounts)
+        if not self._operations.are_at(expected):
+            raise VersionConflictError("an account is at another version than expected")
         return sum([self._operations.define(spec, who, why, self._after) for spec in accounts])
 
     def operate(self, operation: Operation) -> OperationAnswer:

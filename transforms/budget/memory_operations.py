@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from schemas.operations import AuditEntry, Freeze, Move, Operation, OperationAnswer, SetCap, SetPace, SetState, Terms
@@ -65,10 +67,12 @@ class Operations:
     def _refused(self, operation: Operation) -> OperationOutcome | None:
         if any(name not in self._accounts for name in operation.accounts):
             return OperationOutcome.ACCOUNT_UNKNOWN
-        for name, version in operation.expected:
-            if name not in self._accounts or self._accounts[name].version != version:
-                return OperationOutcome.VERSION_CONFLICT
-        return None
+        return None if self.are_at(operation.expected) else OperationOutcome.VERSION_CONFLICT
+
+    def are_at(self, expected: Sequence[tuple[str, int]]) -> bool:
+        """Whether each account is at this version, 0 = there is none."""
+        found = (self._accounts.get(name) for name, _ in expected)
+        return [account.version if account else 0 for account in found] == [version for _, version in expected]
 
     def _apply(self, operation: Operation) -> OperationOutcome:
         change = operation.change

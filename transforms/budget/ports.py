@@ -55,13 +55,23 @@ class Ledger(Protocol):
       - What was answered is kept as long as the server keeps its append-only file.
     """
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "", why: str = "") -> int:
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
         """Make accounts, or change their limits; use, pauses and closed states stay. Idempotent, audited.
+
+        Args:
+          expected: (account, version) that must hold, 0 = there is none.
 
         Returns:
           How many accounts were made or changed.
 
         Raises:
+          VersionConflictError: an account is at another version than expected; nothing was changed.
           ValueError: a user's limit that closes, a cap out of 0 .. 2^52, two limits per period, a pace that cannot be.
         """
         ...

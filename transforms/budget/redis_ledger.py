@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import redis
 
-from schemas.errors import LedgerUnavailableError
+from schemas.errors import LedgerUnavailableError, VersionConflictError
 from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Request, Use
 from schemas.redis_connection import is_transient
@@ -60,10 +60,19 @@ class RedisLedger:
         self._scripts = {name: client.register_script(source(name)) for name in NAMES}
         self._decide = self._scripts["decide"]
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "", why: str = "") -> int:
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
         require_valid_accounts(accounts)
         specs = [[spec.name, spec.unit, spec.parent or "", limits_wire(spec)] for spec in accounts]
-        return int(self._call("define", [pack(specs), who, why]))
+        changed = int(self._call("define", [pack(specs), who, why, pack(expected)]))
+        if changed < 0:
+            raise VersionConflictError("an account is at another version than expected")
+        return changed
 
     def operate(self, operation: Operation) -> OperationAnswer:
         require_valid_operation(operation)

@@ -3,12 +3,14 @@
 --
 -- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
 -- ARGV: [1] cmsgpack list of [name, unit, parent, limits], limits as in parts/terms.lua   [2] who   [3] why
--- Reply: how many accounts were made or changed.
+--   [4] cmsgpack list of {account, version} that must hold, 0 = there is none
+-- Reply: how many accounts were made or changed; -1 = an account is at another version, nothing was changed.
 -- Writes: per changed account its hash (definition, version), the set of accounts, one audit entry.
 
 --@include keys
 --@include terms
 
+if not are_at(cmsgpack.unpack(ARGV[4])) then return -1 end
 local changed = 0
 for _, spec in ipairs(cmsgpack.unpack(ARGV[1])) do
   local known = terms_of(spec[1])

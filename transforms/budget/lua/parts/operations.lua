@@ -38,11 +38,7 @@ local function read_accounts(names)
     if not found[i].name then outcome = ACCOUNT_UNKNOWN end
   end
   if outcome then return found, outcome end
-  for _, expected in ipairs(cmsgpack.unpack(ARGV[3])) do
-    local terms = terms_of(expected[1])
-    if not terms or terms.version ~= expected[2] then return found, VERSION_CONFLICT end
-  end
-  return found
+  return found, not are_at(cmsgpack.unpack(ARGV[3])) and VERSION_CONFLICT or nil
 end
 
 local function limit_of(terms, period)

@@ -12,6 +12,14 @@ local function terms_of(name)
     use = raw[3], closed = raw[3] and string.byte(raw[3], 17) == 1, definition = raw[1]}
 end
 
+-- Whether each account is at this version, 0 = there is none.
+local function are_at(expected)
+  for _, one in ipairs(expected) do
+    if (tonumber(redis.call('HGET', key('account', one[1]), 'version')) or 0) ~= one[2] then return false end
+  end
+  return true
+end
+
 local function defined(terms)
   return cmsgpack.pack({terms.unit, terms.parent, terms.limits, terms.paused})
 end
