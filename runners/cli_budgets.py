@@ -186,8 +186,11 @@ def _watch(given: argparse.Namespace) -> int:
                 else:
                     live.update(accounts_table(rows), refresh=True)
                 if readings == given.readings:
-                    return 0
+                    break
                 time.sleep(given.every)
+        if not given.json and not out.is_terminal:
+            out.print()
+    return 0
 
 
 def _make(given: argparse.Namespace) -> int:
