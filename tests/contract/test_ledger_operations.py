@@ -414,12 +414,12 @@ def test_a_pace_is_exact_at_the_greatest_cap(ledger: Any) -> None:
 
 def test_a_pace_is_exact_where_its_numbers_are_greatest(ledger: Any) -> None:
     span, late = 10 * 366 * DAY_MS, 10 * 366 * DAY_MS * 99 // 100 + 1
-    paced(ledger, Pace("front-loaded", 0, span, weights=(100, 100, 99)), CAP_LIMIT)
+    paced(ledger, Pace("front-loaded", 0, span, weights=(100, 100, 99)), CAP_LIMIT - 1)
     ledger.decide([a_single(f"{i}", 10**14 - 1, at_ms=span) for i in range(45)])
     (denied,) = ledger.decide([a_single("late", 1, at_ms=late)])
     passed, whole = 200 * span + 99 * (3 * late - 2 * span), 299 * span
     assert (denied.reason, denied.use) == (Reason.PACED, 45 * (10**14 - 1))
-    assert denied.cap == CAP_LIMIT * passed // whole
+    assert denied.cap == (CAP_LIMIT - 1) * passed // whole
 
 
 def test_a_pace_is_set_and_taken_off_while_it_runs(ledger: Any) -> None:
