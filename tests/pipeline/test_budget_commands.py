@@ -203,6 +203,14 @@ def test_a_pace_keeps_its_span_when_it_is_changed(budgets: Budgets) -> None:
     assert budgets.row("campaign/c1")["paced_cap"] is None
 
 
+def test_a_pace_of_a_file_is_in_force(budgets: Budgets, tmp_path: Path) -> None:
+    pace = "pace: {by: even, from: 1970-01-01, to: 1970-01-02}"
+    assert budgets.apply(tmp_path, text=FOLDER.replace("amount: 100", f"amount: 100, {pace}"))[0] == 0
+    hour_ms = 3_600_000
+    batch = [a_single("a", 50, at_ms=12 * hour_ms - 1), a_single("b", 50, at_ms=12 * hour_ms)]
+    assert amounts(budgets.ledger.decide(batch)) == [Reason.PACED, 50]
+
+
 def test_watch_reads_again_and_again(budgets: Budgets) -> None:
     code, printed = budgets.run("watch", "campaign/c1", "--readings", "2", "--every", "0.01", "--json")
     assert code == 0
