@@ -141,9 +141,7 @@ def _list(given: argparse.Namespace) -> int:
     if given.json:
         print(json.dumps(rows, indent=2))
         return 0
-    if frozen is not None:
-        console().print(f"[bold red]frozen:[/] {escape(frozen)}; nothing is decided until `incentives budget unfreeze`")
-    console().print(accounts_table(rows))
+    console().print(accounts_table(rows, frozen))
     return 0
 
 
@@ -184,7 +182,8 @@ def _watch(given: argparse.Namespace) -> int:
                 if given.json:
                     print(json.dumps(rows))
                 else:
-                    live.update(accounts_table(rows), refresh=True)
+                    frozen = ledger.frozen()
+                    live.update(accounts_table(rows, frozen), refresh=True)
                 if readings == given.readings:
                     break
                 time.sleep(given.every)

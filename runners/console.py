@@ -81,9 +81,14 @@ def _share(row: CampaignSummary) -> str:
     return "-"
 
 
-def accounts_table(rows: list[dict[str, Any]]) -> Table:
-    """Accounts with their use and caps, in minor units; of the lesser columns those of which a row says something."""
-    table = Table(title="Accounts", title_justify="left", header_style="bold")
+def accounts_table(rows: list[dict[str, Any]], frozen: str | None = None) -> Table:
+    """Accounts with their use and caps, in minor units; of the lesser columns those of which a row says something.
+
+    Args:
+      frozen: why nothing is decided at all; None = it is.
+    """
+    title = "Accounts" if frozen is None else f"Accounts, [bold red]frozen:[/] {escape(frozen)}"
+    table = Table(title=title, title_justify="left", header_style="bold")
     shown = [
         column
         for column in _COLUMNS
