@@ -45,7 +45,9 @@ def _add_campaign(commands: Any) -> None:
         choices=("file", "live"),
         help="which stands where a file and an operator changed the same cap since the last set",
     )
-    apply.add_argument("--why", default="", metavar="TEXT", help="for the audit of accounts")
+    apply.add_argument(
+        "--why", default="", metavar="TEXT", help="for the audit of accounts (default: the set's number)"
+    )
     apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
     add_server_argument(apply)

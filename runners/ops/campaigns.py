@@ -54,6 +54,7 @@ def apply_folder(
     """Make or change the set's accounts, then publish it.
 
     Args:
+      why: for the audit; "" = the set's number.
       wins: which side, where a file and an operator changed the same cap since the last set.
 
     Raises:
@@ -67,7 +68,7 @@ def apply_folder(
         return Applied(earlier[-1].number, None)
     ready = numbered(plan_set, earlier, _in_force_from(from_ms) if earlier else None)
     ledger = RedisLedgerAddress(url)(plan_set.tenant)
-    changes, kept = _merged(ledger, plan_set.accounts, earlier, wins, (who, why), dry_run)
+    changes, kept = _merged(ledger, plan_set.accounts, earlier, wins, (who, why or f"set {ready.number}"), dry_run)
     if not dry_run:
         registry.publish(ready)
         note_tenant(client, plan_set.tenant)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.errors import LedgerUnavailableError
@@ -16,7 +17,7 @@ from schemas.operations import AuditEntry, Freeze, Move, Operation, SetCap
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Proposal, Request, Reversal
 from schemas.redis_connection import connect
 from schemas.results import OperationOutcome, Outcome, Reason
-from tests.support.ledgers import TENANT, TIMES, accounts, an_operation, batches, operations
+from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, operations
 from transforms.budget.memory import MemoryLedger
 from transforms.budget.ports import Ledger
 from transforms.budget.redis_ledger import RedisLedger
@@ -74,8 +75,12 @@ class LedgersAgree(RuleBasedStateMachine):
         self.count_also(expected)
         assert self.ledger.mature(until_ms) == self.model.mature(until_ms) == []
 
-    @rule(operation=operations())
-    def operate(self, operation: Operation) -> None:
+    @rule(found=st.lists(operations(), min_size=1, max_size=6))
+    def operate(self, found: list[Operation]) -> None:
+        for operation in found:
+            self.operate_twice(operation)
+
+    def operate_twice(self, operation: Operation) -> None:
         before = self.ledger.snapshot()
         answer = self.model.operate(operation)
         assert self.ledger.operate(operation) == answer
@@ -92,8 +97,8 @@ class LedgersAgree(RuleBasedStateMachine):
         elif isinstance(operation.change, Move):
             assert caps(self.ledger.snapshot()) == caps(before)
 
-    @rule(batch=batches())
-    def freeze(self, batch: list[Request]) -> None:
+    @rule()
+    def freeze(self) -> None:
         """Nothing comes of what is asked meanwhile."""
         before = self.ledger.snapshot()
         for frozen in (True, False):
@@ -103,7 +108,7 @@ class LedgersAgree(RuleBasedStateMachine):
             if frozen:
                 for ledger in (self.model, self.impatient):
                     with pytest.raises(LedgerUnavailableError):
-                        ledger.decide(batch)
+                        ledger.decide([a_single("frozen", 1, campaign="c2")])
             assert self.model.frozen() == self.ledger.frozen() == ("because" if frozen else None)
         assert self.ledger.snapshot() == before
 

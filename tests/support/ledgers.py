@@ -118,6 +118,7 @@ def total(ledger: Any, name: str = "campaign/c1") -> tuple[int, int]:
 
 
 CAPS = st.one_of(st.none(), st.none(), st.integers(0, 40), st.just(2 * 10**14))
+AMOUNT_CAPS = st.one_of(st.integers(10, 60), st.none(), st.just(2 * 10**14), st.integers(0, 40))
 PERIODS = ["total", "day", "user", "user/day"]
 TIMES = st.integers(0, 60)
 LOCKS = [None, None, Lock("g"), Lock("g"), Lock("h", DAY_MS)]
@@ -151,8 +152,8 @@ def paces() -> st.SearchStrategy[Pace]:
 NUMBERS = st.one_of(
     st.integers(0, 40), st.sampled_from([0, 1, 2 * 10**14, 2**52, 2**52 + 1, 2**53 + 1, 2**70, -1, "7", 1.5])
 )
-ACCOUNTS = ["tenant", "theme/t", "campaign/c1", "campaign/c1", "campaign/c2", "campaign/gone"]
-OPERATION_IDS = st.integers(0, 400).map(str)
+ACCOUNTS = ["campaign/c1", "tenant", "theme/t", "campaign/c2", "campaign/c1", "campaign/c2", "campaign/gone"]
+OPERATION_IDS = st.integers(0, 200).map(str)
 
 
 @st.composite
@@ -166,13 +167,13 @@ def operations(draw: st.DrawFn) -> Operation:
         period, counts = draw(st.sampled_from([*PERIODS, COOLDOWN])), draw(st.sampled_from(["grants", "amount"]))
         change = SetCap(account, period, counts, cap, draw(st.sampled_from(["set", "set", "raise", "lower"])))
     elif kind == "state":
-        change = SetState(account, draw(st.sampled_from(["paused", "closed", "open", "open"])))
+        change = SetState(account, draw(st.sampled_from(["open", "paused", "open", "closed", "open"])))
     elif kind == "pace":
         change = SetPace(account, draw(st.one_of(st.none(), paces())))
     else:
         target = draw(st.sampled_from([name for name in ACCOUNTS if name != account]))
         change = Move(account, target, draw(NUMBERS))
-    expected = ((draw(st.sampled_from(ACCOUNTS)), draw(st.integers(1, 6))),) if not draw(st.integers(0, 3)) else ()
+    expected = ((draw(st.sampled_from(ACCOUNTS)), draw(st.integers(1, 3))),) if draw(st.integers(0, 7)) == 7 else ()
     return an_operation(change, draw(OPERATION_IDS), expected=expected)
 
 
@@ -187,10 +188,11 @@ def accounts(draw: st.DrawFn) -> list[AccountSpec]:
         ("campaign/c2", "tenant"),
     ):
         limits = []
-        for period in draw(st.lists(st.sampled_from(PERIODS), unique=True, max_size=3)):
+        periods = draw(st.lists(st.sampled_from(PERIODS[1:]), unique=True, max_size=2))
+        for period in (*periods, *draw(st.sampled_from([("total",), ("total",), ("total",), ()]))):
             closable = [WhenFull.SKIP, WhenFull.CUT] if period.startswith("user") else list(WhenFull)
-            limit = LimitSpec(period, draw(CAPS), draw(CAPS), draw(st.sampled_from(closable)))
-            if period == "total" and limit.amount is not None and draw(st.booleans()):
+            limit = LimitSpec(period, draw(CAPS), draw(AMOUNT_CAPS), draw(st.sampled_from(closable)))
+            if period == "total" and limit.amount is not None and draw(st.integers(0, 3)) == 0:
                 limit = msgspec.structs.replace(limit, pace=draw(paces()))
             limits.append(limit)
         if draw(st.booleans()):
