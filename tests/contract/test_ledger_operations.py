@@ -412,12 +412,16 @@ def test_a_pace_is_exact_at_the_greatest_cap(ledger: Any) -> None:
     ]
 
 
-def test_a_pace_is_exact_where_its_numbers_are_greatest(ledger: Any) -> None:
-    span, late = 10 * 366 * DAY_MS, 10 * 366 * DAY_MS * 99 // 100 + 1
-    paced(ledger, Pace("front-loaded", 0, span, weights=(100, 100, 99)), CAP_LIMIT - 1)
+@pytest.mark.parametrize("days", [3660, 265, 266])
+def test_a_pace_is_exact_where_its_numbers_are_greatest(ledger: Any, days: int) -> None:
+    """Also on both sides of a whole of 2^36, from which on the script divides in smaller steps."""
+    weights = (100, 100, 99) if days == 3660 else (1, 1, 1)
+    span, late, last = days * DAY_MS, days * DAY_MS * 99 // 100 + 1, weights[2]
+    paced(ledger, Pace("front-loaded", 0, span, weights=weights), CAP_LIMIT - 1)
     ledger.decide([a_single(f"{i}", 10**14 - 1, at_ms=span) for i in range(45)])
     (denied,) = ledger.decide([a_single("late", 1, at_ms=late)])
-    passed, whole = 200 * span + 99 * (3 * late - 2 * span), 299 * span
+    passed, whole = 2 * weights[0] * span + last * (3 * late - 2 * span), sum(weights) * span
+    assert (whole < 2**36) is (days == 265)
     assert (denied.reason, denied.use) == (Reason.PACED, 45 * (10**14 - 1))
     assert denied.cap == (CAP_LIMIT - 1) * passed // whole
 

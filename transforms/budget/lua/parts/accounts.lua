@@ -57,7 +57,6 @@ local function account_of(name)
       account.limits[limit[1]] = {
         g = limit[2] < 0 and CAP_LIMIT or limit[2], a = limit[3] < 0 and CAP_LIMIT or limit[3], full = limit[4],
         cooldown = limit[5] >= 0 and limit[5] or nil, pace = pace}
-      if pace then account.plain = false end
     end
     if account.paused then account.plain = false end
   end
@@ -149,10 +148,10 @@ local function of_user(family, user)
 end
 
 -- Routes. `own` checks watch counters of all users, `users` one counter a user; in the order of the path. A route is plain if
--- all its accounts are known, none is paused and none paced.
+-- all its accounts are known and none is paused; watched, if more than counters can refuse a grant.
 
 local function compile(wire)
-  local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, plain = true}
+  local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, paced = {}, plain = true}
   local own, users, families_of = route.own, route.users, route.families
   if wire[1][1] then
     route.lock = family_of('lock', wire[1][1] .. ':' .. digits(wire[1][2]), HOLDER)
@@ -165,8 +164,10 @@ local function compile(wire)
     route.path[c - 1] = account
     route.plain = route.plain and account.plain
     if cost < 0 then cost = nil end
-    own[#own + 1] = {
+    local total = {
       account = name, period = 'total', counter = account.total, limit = account.limits['total'] or NO_LIMIT, cost = cost}
+    own[#own + 1] = total
+    if total.limit.pace then route.paced[#route.paced + 1] = total end
     for i = 3, #charge, 2 do
       local period, start = charge[i], digits(charge[i + 1])
       local check = {account = name, period = period, limit = account.limits[period] or NO_LIMIT, cost = cost}
@@ -182,7 +183,7 @@ local function compile(wire)
       end
     end
   end
-  route.barring = route.lock ~= nil or #route.cooldowns > 0
+  route.watched = route.lock ~= nil or #route.cooldowns > 0 or #route.paced > 0
   return route
 end
 

@@ -43,11 +43,23 @@ local function barred(route, user, campaign, time)
   end
 end
 
+-- The check whose pace has not let go of so much yet, and what it has let go of; nil if there is none.
+local function ahead_of_pace(route, amount, time)
+  for _, check in ipairs(route.paced) do
+    local cap = paced_cap(check.limit.pace, check.limit.a, time)
+    if check.counter.a + (check.cost or amount) > cap then return check, cap end
+  end
+end
+
 -- The amount that fits every limit, at most what is asked; or nil, the refusal and the check that refused.
 local function fitting(route, user, asked, cuttable, campaign, time)
   local bar, reason, since, cooldown
-  if route.barring then bar, reason, since, cooldown = barred(route, user, campaign, time) end
-  if not bar and fits_whole(route, user, asked) then return asked end
+  if route.watched then
+    bar, reason, since, cooldown = barred(route, user, campaign, time)
+    if not bar and fits_whole(route, user, asked) and not ahead_of_pace(route, asked, time) then return asked end
+  elseif fits_whole(route, user, asked) then
+    return asked
+  end
   for _, account in ipairs(route.path) do
     if not account.known then return refuse(ACCOUNT_UNKNOWN, {account = account.name, period = '', limit = NO_LIMIT}) end
   end
@@ -96,14 +108,8 @@ local function fitting(route, user, asked, cuttable, campaign, time)
       return refuse(AMOUNT, check, counter.a, check.limit.a)
     end
   end
-  for i = 1, #own do
-    local check = own[i]
-    local counter, limit = check.counter, check.limit
-    if limit.pace then
-      local cap = paced_cap(limit.pace, limit.a, time)
-      if counter.a + (check.cost or amount) > cap then return refuse(PACED, check, counter.a, cap) end
-    end
-  end
+  local check, cap = ahead_of_pace(route, amount, time)
+  if check then return refuse(PACED, check, check.counter.a, cap) end
   return amount
 end
 

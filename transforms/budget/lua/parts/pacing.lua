@@ -2,16 +2,18 @@
 
 local HOUR, DAY = 3600000, 86400000
 
--- floor(amount * x / y), 0 <= x <= y < 10^14, amount <= 2^52: long division, five bits of the amount at a time, so that
--- no number passes 2^53.
+-- floor(amount * x / y), 0 <= x <= y < 10^14, amount <= 2^52: long division, so many bits of the amount at a time (5, or
+-- 16 where y is below 2^36) that no number passes 2^53.
 local function share_of(amount, x, y)
-  local quotient, rest, unit = 0, 0, 1125899906842624
-  for _ = 1, 11 do
+  local base, rounds, unit = 32, 11, 1125899906842624
+  if y < 68719476736 then base, rounds, unit = 65536, 4, 281474976710656 end
+  local quotient, rest = 0, 0
+  for _ = 1, rounds do
     local digit = math.floor(amount / unit)
-    amount, unit = amount - digit * unit, unit / 32
-    local dividend = rest * 32 + digit * x
+    amount, unit = amount - digit * unit, unit / base
+    local dividend = rest * base + digit * x
     rest = math.fmod(dividend, y)
-    quotient = quotient * 32 + (dividend - rest) / y
+    quotient = quotient * base + (dividend - rest) / y
   end
   return quotient
 end
