@@ -18,7 +18,7 @@ from runners.console import accounts_table, audit_table, console
 from runners.ops.budget_changes import Preview, pace_for, preview, refusal_text, require_applied
 from runners.ops.budgets import Rates, account_rows, audit_rows, clock_ms, limit_text, named, the_ledger
 from runners.places import add_server_argument, server_url
-from schemas.errors import UsageError
+from schemas.errors import ChangeRefusedError, UsageError
 from schemas.operations import Change, Freeze, Move, Operation, OperationAnswer, SetCap, SetPace, SetState
 from schemas.proposals import AccountState
 from transforms.budget.ports import Ledger
@@ -240,15 +240,15 @@ def _asked(given: argparse.Namespace, ledger: Ledger) -> Change:
 
 
 def _confirm(seen: Preview) -> None:
-    """Show what would change and ask. Raises UsageError for a no, and where nobody can be asked."""
+    """Show what would change and ask. Raises ChangeRefusedError for a no, UsageError where nobody can be asked."""
     refusal = refusal_text(seen.operation, seen.outcome)
     if refusal is not None:
-        raise UsageError(refusal)
+        raise ChangeRefusedError(refusal)
     _print_changes(seen)
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked: say --yes, or --dry-run to look only")
     if input("Do it? [y/N] ").strip().lower() not in ("y", "yes"):
-        raise UsageError("nothing was changed")
+        raise ChangeRefusedError("nothing was changed")
 
 
 def _print_changes(seen: Preview) -> None:
@@ -276,7 +276,7 @@ def _told(given: argparse.Namespace, seen: Preview, answer: OperationAnswer | No
         return 0
     refusal = refusal_text(seen.operation, outcome)
     if refusal is not None:
-        raise UsageError(f"would be refused: {refusal}")
+        raise ChangeRefusedError(f"would be refused: {refusal}")
     if answer is None or given.yes or given.action in ("pause", "freeze"):
         _print_changes(seen)
     console().print("dry run: nothing was changed" if answer is None else f"done; {_versions(seen, answer)}")

@@ -77,6 +77,10 @@ class VersionConflictError(IncentiveError):
     """Something was changed since it was read, and nothing was written: read it again, then decide again."""
 
 
+class ChangeRefusedError(IncentiveError):
+    """An operator's change that was not made; the message says why, and what could be."""
+
+
 class DeadLetterLimitError(IncentiveError):
     """Too many inputs in a row, or too large a share, are no events: the job stops instead of draining its source."""
 

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from runners.ops.budgets import differences, named, period_text
 from schemas.campaign_parts import Active
 from schemas.campaigns import PaceParts
-from schemas.errors import UsageError
+from schemas.errors import ChangeRefusedError, UsageError
 from schemas.grants import rfc3339
 from schemas.operations import Move, Operation, OperationAnswer, SetCap, SetPace, Terms
 from schemas.proposals import CAP_LIMIT, AccountSnapshot, AccountSpec, Pace
@@ -69,12 +69,14 @@ def _modelled(snapshot: list[AccountSnapshot]) -> Accounts:
 
 
 def require_applied(operation: Operation, answer: OperationAnswer) -> None:
-    """Raise UsageError for an operation that did not happen, saying why and what would."""
+    """Raise ChangeRefusedError for an operation that did not happen, saying why and what would."""
     if answer.conflicting:
-        raise UsageError(f"another change was made under the id {operation.operation_id!r}, and that one stands")
+        raise ChangeRefusedError(
+            f"another change was made under the id {operation.operation_id!r}, and that one stands"
+        )
     refusal = refusal_text(operation, answer.outcome)
     if refusal is not None:
-        raise UsageError(refusal)
+        raise ChangeRefusedError(refusal)
 
 
 def refusal_text(operation: Operation, outcome: OperationOutcome) -> str | None:

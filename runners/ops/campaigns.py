@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from runners.ledgers import RedisLedgerAddress
 from runners.ops.budgets import cap_text, differences, pace_text, period_text
 from runners.tenants import note_tenant
-from schemas.errors import UsageError, VersionConflictError
+from schemas.errors import ChangeRefusedError, UsageError, VersionConflictError
 from schemas.grants import rfc3339
 from schemas.operations import Terms
 from schemas.plans import PlanSet
@@ -58,8 +58,8 @@ def apply_folder(
       wins: which side, where a file and an operator changed the same cap since the last set.
 
     Raises:
-      UsageError: from_ms is earlier than every worker could know of the set; or changes are in conflict and nobody has
-        chosen, with all of them told.
+      UsageError: from_ms is earlier than every worker could know of the set.
+      ChangeRefusedError: files and live changes are in conflict and nobody has chosen; all of them are told.
     """
     client = connect(url)
     registry = RedisRegistry(client, plan_set.tenant)
@@ -91,7 +91,7 @@ def _merged(
         conflicts = [difference for merged in merges for difference in merged.conflicts]
         if conflicts and wins is None:
             told = "\n".join(f"  {_told(difference)}" for difference in conflicts)
-            raise UsageError(
+            raise ChangeRefusedError(
                 f"changed both in the files and live:\n{told}\nsay which stands: --take file, or --take live; "
                 "nothing was changed"
             )
@@ -104,7 +104,7 @@ def _merged(
             except VersionConflictError:
                 continue
         return tuple(changes), tuple(kept)
-    raise UsageError("budgets are being changed all the time: try again")
+    raise ChangeRefusedError("budgets are being changed all the time: try again")
 
 
 def _merge(

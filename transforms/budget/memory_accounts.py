@@ -96,8 +96,13 @@ class Accounts:
     """All accounts and locks of one root."""
 
     def __init__(self) -> None:
-        self.by_name: dict[str, Account] = {}
+        self._accounts: dict[str, Account] = {}
         self._locks: dict[tuple[Lock, str], list[str]] = {}
+
+    @property
+    def by_name(self) -> dict[str, Account]:
+        """The accounts themselves, for those who make and change them."""
+        return self._accounts
 
     def charge(self, offer: Offer, time_ms: int) -> list[int] | Refusal:
         """Charge all grants of the offer and tell their amounts, or charge none of them."""
@@ -125,7 +130,7 @@ class Accounts:
         """Take a part of a grant off the counters that are named; whole = nothing is left of it now."""
         for charge, period, start in _counters(grant):
             if ("limits" if period.startswith("user") else "budget") in gives_back:
-                count = self.by_name[charge.account].count(period, start, grant.recipient)
+                count = self._accounts[charge.account].count(period, start, grant.recipient)
                 fixed = charge.cost if whole else 0
                 count.amount = max(0, count.amount - (part if charge.cost is None else fixed or 0))
                 count.grants = max(0, count.grants - whole)
@@ -136,16 +141,16 @@ class Accounts:
     def snapshot(self, held: Mapping[str, int]) -> list[AccountSnapshot]:
         """As `Ledger.snapshot`. held: by account, what is held of its amount."""
         order = {"tenant": 0, "theme": 1, "campaign": 2}
-        names = sorted(self.by_name, key=lambda name: (order[name.split("/")[0]], name))
-        return [_snapshot(self.by_name[name], held.get(name, 0)) for name in names]
+        names = sorted(self._accounts, key=lambda name: (order[name.split("/")[0]], name))
+        return [_snapshot(self._accounts[name], held.get(name, 0)) for name in names]
 
     def _fitting(self, grant: GrantRequest, time_ms: int, cuttable: bool) -> int | Refusal:
         """The amount that fits every limit, at most what is asked."""
         for charge in grant.charges:
-            if charge.account not in self.by_name:
+            if charge.account not in self._accounts:
                 return Refusal(Reason.ACCOUNT_UNKNOWN, charge.account)
         for charge in grant.charges:
-            if self.by_name[charge.account].paused:
+            if self._accounts[charge.account].paused:
                 return Refusal(Reason.PAUSED, charge.account)
         checks = self._checks(grant)
         for check in checks:
@@ -159,7 +164,7 @@ class Accounts:
         """Every counter the grant would move: users' first, then from the tenant down."""
         checks = []
         for charge, period, start in _counters(grant):
-            account = self.by_name[charge.account]
+            account = self._accounts[charge.account]
             checks.append(_check(account, period, account.count(period, start, grant.recipient), charge.cost))
         return sorted(checks, key=lambda check: not check.of_user)
 
@@ -177,7 +182,7 @@ class Accounts:
 
     def _cooldowns(self, grant: GrantRequest) -> list[Account]:
         return [
-            self.by_name[charge.account]
+            self._accounts[charge.account]
             for charge in grant.charges
             for period, _ in charge.slices
             if period == COOLDOWN
