@@ -19,15 +19,20 @@
 --   reason, account, period, use, cap; for REVERSED and UNCHANGED amounts ...; else offer, amounts ...;
 --   if the call brought about more: cmsgpack list of {number of the request (1-based), answer}, and the requests that
 --   these answer, packed. Outcomes and reasons are counted as in schemas/results.py.
+-- Reply FROZEN (an error): nothing is decided or written.
 -- Writes: only after the last request is decided (Redis does not roll back). Nothing where all answers are repeats,
 --   but that the root has seen the greatest OrderKey.
 
+--@include keys
+--@include pacing
 --@include accounts
 --@include limits
 --@include records
 --@include log
 --@include reversals
 --@include holds
+
+if FROZEN then return FROZEN end
 
 local SINGLE_HELD, REVERSAL = 1, 3
 
@@ -93,7 +98,7 @@ local function charge(first, n, time)
       for j = first, i - 1 do
         move(compiled[g_route[j]], users[g_user[j]], amounts[j - first + 1], -1, campaigns[g_home[j]])
       end
-      if check.counter and check.limit.full == CLOSE and refusal[1] >= USER_GRANTS then
+      if check.counter and check.limit.full == CLOSE and (refusal[1] == GRANTS or refusal[1] == AMOUNT) then
         check.counter.c, check.counter.dirty = 1, true
       end
       return nil, refusal
@@ -112,6 +117,7 @@ local function approve(i, amount, offer, number)
   local grant = {
     outcome = number == 0 and GRANTED or HELD, user = users[g_user[i]], asked = g_amount[i], entry = sequence,
     offer = offer, amount = amount, told = amount, taken = 0, route = number_of(compiled[g_route[i]]), hold = number}
+  if number > 0 then note_held(compiled[g_route[i]], amount, true, 1) end
   if waiting then take_overtaken(grant, waiting) end
   keep_grant(group, id, grant)
 end
