@@ -146,14 +146,20 @@ end
 
 local function decide_single(i, time, held)
   local id, user, asked, group = grant_ids[i], users[g_user[i]], g_amount[i], records[g_home[i]]
-  local raw = group.at[id]
+  local raw, route = group.at[id], compiled[g_route[i]]
+  if not raw and not held and not route.watched and valid(asked) and fits_whole(route, user, asked) then
+    move(route, user, asked, 1, campaigns[g_home[i]])
+    has_fresh = true
+    keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, asked, sequence, number_of(route)) .. user)
+    return 1
+  end
   if raw and not waiting_in(raw) then return answer_again(raw, user, asked) end
   local amounts, refusal = charge(i, 1, time)
   if not amounts then return deny(group, id, user, asked, refusal) end
   if held then return approve_all(held[2], i, 1, amounts, 0, held[3]) end
   if raw then return approve_all(0, i, 1, amounts, 0) end
   has_fresh = true
-  keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, amounts[1], sequence, number_of(compiled[g_route[i]])) .. user)
+  keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, amounts[1], sequence, number_of(route)) .. user)
   if amounts[1] == asked then return 1 end
   return {GRANTED, 0, 0, sequence, 1, 0, amounts[1]}
 end
