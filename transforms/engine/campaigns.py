@@ -50,6 +50,7 @@ class CompiledCampaign:
 
     def __init__(self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None) -> None:
         self.id, self.series = plan.campaign, plan.series
+        self._fires_from_ms = plan.schedule.start_ms or 0 if plan.lookback_ms is not None else 0
         self._plan, self._group = plan, plan.group
         counter = plan.counter
         self._counter: CounterRunner | None = None
@@ -86,7 +87,7 @@ class CompiledCampaign:
         else:
             conditions = (*where, audience) if audience else where
             gate = gate_of(plan.schedule, plan.zone, plan.audience)
-            yield Rule(place * _ROLES + Role.COUNT, plan.event_types, conditions, plan.currency, plan.schedule, gate)
+            yield Rule(place * _ROLES + Role.COUNT, plan.event_types, conditions, plan.currency, plan.counting, gate)
         for role, part in ((Role.OPEN, plan.opening), (Role.CLOSE, plan.absence), (Role.REFUND, plan.refunds)):
             if part is not None:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
@@ -194,6 +195,8 @@ class CompiledCampaign:
     def _propose(
         self, event: Event, firing: Firing, view: Attributes, user: Attributes, requests: Requests
     ) -> Made | None:
+        if event.time_ms < self._fires_from_ms:
+            return None
         subject = event.given_subject or event.user_id
         given = self._offers.given(firing.step, view, user, subject)
         if given is None:
@@ -217,7 +220,7 @@ class CompiledCampaign:
 
 def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
     """Whether dates, hours and audience are met, where they are not asked of every event that matches."""
-    schedule, gate = plan.schedule, gate_of(plan.schedule, plan.zone, plan.audience)
+    schedule, gate = plan.counting, gate_of(plan.schedule, plan.zone, plan.audience)
     condition = compile_condition(plan.audience.where) if plan.audience.where else None
 
     def is_open(event: Event, user: Attributes) -> bool:

@@ -56,7 +56,7 @@ class CounterRunner(Protocol):
 def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> CounterRunner:
     """The runner of a campaign's counter; name is its entry's."""
     series, zone, opening, refunds = plan.series, plan.zone, plan.opening, plan.refunds
-    again = refunds is not None and refunds.again
+    again = refunds is not None and refunds.again and refunds.grants == "two-way"
     if counter.window.kind == "last":
         return _SlidingCounter(name, series, counter, horizon_ms, refunds is not None)
     if counter.window.kind == "run":
