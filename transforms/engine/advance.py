@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any, NamedTuple
 
+import msgspec
+
 from schemas.events import PROFILE_TYPES, PROFILE_UPDATED, SEGMENT_JOINED, Event
 from schemas.proposals import Request
-from transforms.engine.campaigns import CompiledSet, Role
+from transforms.engine.campaigns import CompiledSet
 from transforms.engine.requests import Requests
 from transforms.engine.state import UserState
 from transforms.engine.timeline import Timeline
@@ -65,7 +67,7 @@ class Verdict(StrEnum):
     """Taken in, whether or not a campaign matched."""
 
 
-class Advanced(NamedTuple):
+class Advanced(msgspec.Struct, frozen=True, gc=False):
     """What an input did.
 
     Attributes:
@@ -91,8 +93,9 @@ def advance(state: UserState, given: Event | Arrival | Profile | Tick, timeline:
       timeline: the campaigns, of which those in force at the input's time judge it.
     """
     if isinstance(given, Event):
-        verdict = _admitted(state, given, timeline)
-        return _decided(state, given, timeline) if verdict is None else Advanced(state, (), verdict)
+        plans = timeline.at(given.time_ms)
+        verdict = _admitted(state, given, plans)
+        return _decided(state, given, plans, timeline) if verdict is None else Advanced(state, (), verdict)
     if isinstance(given, Arrival):
         return _arrived(state, given, timeline)
     if isinstance(given, Profile):
@@ -101,20 +104,19 @@ def advance(state: UserState, given: Event | Arrival | Profile | Tick, timeline:
     return _ticked(state, given.time_ms, timeline)
 
 
-def _admitted(state: UserState, event: Event, timeline: Timeline) -> Verdict | None:
+def _admitted(state: UserState, event: Event, plans: CompiledSet) -> Verdict | None:
     """Note an event's id; the verdict if it is not to be taken in."""
     known = state.known.get(event.event_id)
     if known is not None:
         return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
     if state.floor_ms is not None and event.time_ms <= state.floor_ms:
         return Verdict.TOO_OLD
-    state.remember(event.event_id, event.time_ms, event.digest, timeline.at(event.time_ms).horizon_ms)
+    state.remember(event.event_id, event.time_ms, event.digest, plans.horizon_ms)
     return None
 
 
-def _decided(state: UserState, event: Event, timeline: Timeline) -> Advanced:
+def _decided(state: UserState, event: Event, plans: CompiledSet, timeline: Timeline) -> Advanced:
     time_ms = event.time_ms
-    plans = timeline.at(time_ms)
     requests = None
     if state.due_ms is not None and state.due_ms <= time_ms:
         requests = Requests(plans.tenant)
@@ -122,30 +124,31 @@ def _decided(state: UserState, event: Event, timeline: Timeline) -> Advanced:
     if event.event_type in PROFILE_TYPES and not event.given_subject:
         _take_profile(state, event)
     view, user = plans.view(event), plans.user_view(state.profile)
-    matching = plans.matching(event, view, user)
-    if not matching:
+    concerned = plans.concerned(event, view, user)
+    if not concerned:
         return Advanced(state, requests.made if requests else (), Verdict.ADVANCED)
     requests = requests or Requests(plans.tenant)
     over_limit: list[str] = []
     matched: list[str] = []
-    for campaign, role in matching:
-        if not campaign.take(role, state, event, view, user, requests):
-            over_limit.append(campaign.id)
-        if role == Role.COUNT:
-            matched.append(campaign.id)
+    for campaign, counts, take in concerned:
+        if not take(state, event, view, user, requests):
+            over_limit.append(campaign)
+        if counts:
+            matched.append(campaign)
     return Advanced(state, requests.all(plans.groups), Verdict.ADVANCED, matched, over_limit)
 
 
 def _arrived(state: UserState, arrival: Arrival, timeline: Timeline) -> Advanced:
     event, watermark_ms = arrival
+    plans = timeline.at(event.time_ms)
     if watermark_ms is not None and event.time_ms <= watermark_ms and event.event_id not in state.known:
-        if not timeline.at(event.time_ms).ordering.decide_late:
+        if not plans.ordering.decide_late:
             return Advanced(state, (), Verdict.TOO_LATE)
-        verdict = _admitted(state, event, timeline)
+        verdict = _admitted(state, event, plans)
         if verdict is not None:
             return Advanced(state, (), verdict)
-        return _decided(state, event, timeline)._replace(verdict=Verdict.LATE)
-    verdict = _admitted(state, event, timeline)
+        return msgspec.structs.replace(_decided(state, event, plans, timeline), verdict=Verdict.LATE)
+    verdict = _admitted(state, event, plans)
     if verdict is None:
         insort(state.waiting, event, key=_total_order)
     return Advanced(state, (), verdict or Verdict.ADVANCED)
@@ -157,7 +160,8 @@ def _ticked(state: UserState, time_ms: int, timeline: Timeline) -> Advanced:
     matched: list[str] = []
     over_limit: list[str] = []
     while state.waiting and state.waiting[0].time_ms <= time_ms:
-        done = _decided(state, state.waiting.pop(0), timeline)
+        event = state.waiting.pop(0)
+        done = _decided(state, event, timeline.at(event.time_ms), timeline)
         made += done.requests
         matched += done.matched
         over_limit += done.over_limit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from enum import IntEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.events import ENVELOPE, Event
 from schemas.order_keys import OrderKey, OrderKind
@@ -16,7 +16,7 @@ from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
 from transforms.engine.matching import Attributes, MatchIndex, Rule
 from transforms.engine.measures import Added, measure_of
-from transforms.engine.offers import Cause, OfferMaker, user_named
+from transforms.engine.offers import OfferMaker, user_named
 from transforms.engine.refunds import RefundRunner, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
@@ -24,6 +24,7 @@ from transforms.engine.state import Entry, Made, UserState
 from transforms.language.translate import attributes_read, compile_condition, compile_value
 
 _EVENT_ITSELF = (Firing(0, 0, None),)
+_EVENT = int(OrderKind.EVENT)
 
 
 class Role(IntEnum):
@@ -38,6 +39,19 @@ class Role(IntEnum):
 _ROLES = len(Role)
 
 
+Take = Callable[[UserState, Event, Attributes, Attributes, Requests], bool]
+"""Takes an event in one role: (state, event, event's view, user's view, where requests go); False where something of
+the campaign is at its maximum for this user."""
+
+
+class Concern(NamedTuple):
+    """One way in which an event concerns a campaign; counts = it may fire at it."""
+
+    campaign: str
+    counts: bool
+    take: Take
+
+
 class EntryRunner(Protocol):
     """What knows when an entry of a user's state is needed no more."""
 
@@ -50,16 +64,15 @@ class CompiledCampaign:
 
     def __init__(self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None) -> None:
         self.id, self.series = plan.campaign, plan.series
+        self._plan, self._group, self._hold_ms = plan, plan.group, plan.hold_ms
         self._fires_from_ms = plan.schedule.start_ms or 0 if plan.lookback_ms is not None else 0
-        self._plan, self._group = plan, plan.group
         counter = plan.counter
         self._counter: CounterRunner | None = None
         self.entries: dict[str, EntryRunner] = {}
         if counter is not None:
             self._counter = self.entries[self.id] = counter_runner(self.id, plan, counter, horizon_ms)
-        self._measure = measure_of(counter.measure) if counter else None
+        self._measure = measure_of(counter.measure) if counter and counter.measure else None
         self._offers = OfferMaker(plan, tenant, group)
-        self._plain = counter is None and plan.refunds is None and plan.absence is None and plan.silence_ms is None
         self.absence: AbsenceRunner | None = None
         if plan.absence is not None:
             self.absence = self.entries[self.id] = AbsenceRunner(self.id, plan.series, plan.absence)
@@ -93,24 +106,15 @@ class CompiledCampaign:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
-    def take(
-        self, role: int, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests
-    ) -> bool:
-        """Take an event in one role; False where something of it is at its maximum for this user."""
-        if role == Role.COUNT:
-            return self._count(state, event, view, user, requests)
-        if role == Role.REFUND:
-            assert self._refunds is not None
-            return self._refunds.refund(state, event, view, user, requests)
-        if role == Role.OPEN:
-            assert isinstance(self._counter, OpenedCounter)
-            value = self._first(view, user) if self._first else None
-            return True if self._first and value is None else self._counter.open(state, event, value)
-        assert self.absence is not None
-        value = self._then(view, user) if self._then else None
-        if value is not None or self._then is None:
-            self.absence.close(state, event, value)
-        return True
+    def concerns(self) -> Iterator[Concern]:
+        """The ways in which an event may concern it, by role; chosen once, so that the common ones ask nothing twice."""
+        takes: dict[Role, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
+        if self._refunds is not None:
+            takes[Role.REFUND] = self._refunds.refund
+        elif self._silence is None and self.absence is None and self._then is None:
+            takes[Role.COUNT] = self._fire_at_each if self._counter is None else self._count_plainly
+        for role in Role:
+            yield Concern(self.id, role is Role.COUNT, takes.get(role, self._count))
 
     def due(self, state: UserState, until_ms: int, requests: Requests) -> None:
         """Propose what waited for an absence whose time is up: due before the campaign's end."""
@@ -119,22 +123,51 @@ class CompiledCampaign:
         for pending in self.absence.due(state, until_ms):
             if end_ms is not None and pending.due_ms >= end_ms:
                 continue
-            cause = Cause(pending.event_id, pending.time_ms, pending.subject)
-            offer, _ = self._offers.offer(_EVENT_ITSELF[0], pending.given, cause, pending.due_ms)
+            offer, _ = self._offers.offer(_EVENT_ITSELF[0], pending.given, pending, pending.due_ms)
             opening = pending.event_id
             key = OrderKey(pending.due_ms, OrderKind.TIMER, opening, pending.subject, 1, self.id, opening)
-            requests.propose(key, offer, self._hold(pending.due_ms), "")
+            hold = None if self._hold_ms is None else Hold(pending.due_ms + self._hold_ms)
+            requests.propose(key, offer, hold, "")
+
+    def _open(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
+        assert isinstance(self._counter, OpenedCounter)
+        value = self._first(view, user) if self._first else None
+        return True if self._first and value is None else self._counter.open(state, event, value)
+
+    def _close(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
+        assert self.absence is not None
+        value = self._then(view, user) if self._then else None
+        if value is not None or self._then is None:
+            self.absence.close(state, event, value)
+        return True
+
+    def _fire_at_each(
+        self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests
+    ) -> bool:
+        self._propose(event, _EVENT_ITSELF[0], view, user, requests)
+        return True
+
+    def _count_plainly(
+        self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests
+    ) -> bool:
+        """Of a counter and nothing else: what most campaigns are."""
+        assert self._counter is not None
+        added = 1 if self._measure is None else self._measure(view, user)
+        if not added:
+            return True
+        counted = self._counter.count(state, event, added, None)
+        firings = counted.firings if isinstance(counted, CounterFull) else counted
+        for firing in firings:
+            self._propose(event, firing, view, user, requests)
+        return firings is counted
 
     def _count(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
-        if self._plain:
-            self._propose(event, _EVENT_ITSELF[0], view, user, requests)
-            return True
         if self._silence is not None and not self._breaks_silence(state, event, view, user):
             return True
         if self.absence is not None:
             return self._wait(state, event, view, user)
-        added = self._measure(view, user) if self._measure is not None else None
-        if self._measure is not None and not added:
+        added = 1 if self._measure is None else self._measure(view, user)
+        if not added:
             return True
         if self._refunds is None:
             firings, complete = self._fired(state, event, view, user, added)
@@ -150,7 +183,7 @@ class CompiledCampaign:
         event: Event,
         view: Attributes,
         user: Attributes,
-        added: Added | None,
+        added: Added,
         requests: Requests,
     ) -> bool:
         purchase = refunds.purchase(state, event, view, user, added)
@@ -164,12 +197,11 @@ class CompiledCampaign:
         return refunds.taken(state, event, purchase, places, made, requests) and complete
 
     def _fired(
-        self, state: UserState, event: Event, view: Attributes, user: Attributes, added: Added | None
+        self, state: UserState, event: Event, view: Attributes, user: Attributes, added: Added
     ) -> tuple[Sequence[Firing], bool]:
         """The firings of an event, and whether the counter could keep all of it."""
         if self._counter is None:
             return _EVENT_ITSELF, True
-        assert added is not None
         value = None
         if self._then is not None:
             value = self._then(view, user)
@@ -195,27 +227,20 @@ class CompiledCampaign:
     def _propose(
         self, event: Event, firing: Firing, view: Attributes, user: Attributes, requests: Requests
     ) -> Made | None:
-        if event.time_ms < self._fires_from_ms:
-            return None
-        subject = event.given_subject or event.user_id
-        given = self._offers.given(firing.step, view, user, subject)
+        event_id, time_ms, subject = event.event_id, event.time_ms, event.given_subject or event.user_id
+        step, n, opened = firing.step, firing.n, firing.opening
+        given = self._offers.given(step, view, user, subject) if time_ms >= self._fires_from_ms else None
         if given is None:
             return None
-        offer, generation = self._offers.offer(
-            firing, given, Cause(event.event_id, event.time_ms, subject), event.time_ms
-        )
-        opening = firing.opening.event_id if firing.opening is not None else ""
-        key = OrderKey(
-            event.time_ms, OrderKind.EVENT, event.event_id, subject, 1, self.id, opening, firing.step, firing.n
-        )
-        requests.propose(key, offer, self._hold(event.time_ms), self._group)
+        offer, generation = self._offers.offer(firing, given, event, time_ms)
+        opening = opened.event_id if opened is not None else ""
+        key = OrderKey(time_ms, _EVENT, event_id, subject, 1, self.id, opening, step, n)
+        hold = None if self._hold_ms is None else Hold(time_ms + self._hold_ms)
+        requests.propose(key, offer, hold, self._group)
         if self._refunds is None:
             return None
         grants = [(grant.recipient, grant.grant_id) for grant in offer.grants]
-        return Made(event.time_ms, event.event_id, firing.place, firing.step, firing.n, generation, grants)
-
-    def _hold(self, time_ms: int) -> Hold | None:
-        return None if self._plan.hold_ms is None else Hold(time_ms + self._plan.hold_ms)
+        return Made(time_ms, event_id, firing.place, step, n, generation, grants)
 
 
 def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
@@ -251,6 +276,7 @@ class CompiledSet:
             name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()
         }
         numbered = list(enumerate(self.campaigns))
+        self._concerns = [concern for campaign in self.campaigns for concern in campaign.concerns()]
         self._own = MatchIndex([rule for i, one in numbered if one.subject is None for rule in one.rules(i)])
         self._named = [(i, one) for i, one in numbered if one.subject is not None]
         self._of_named = MatchIndex([rule for i, one in self._named for rule in one.rules(i)])
@@ -290,15 +316,15 @@ class CompiledSet:
         due = [campaign.absence.next_due_ms(state) for campaign in self.absences if campaign.absence is not None]
         return min((one for one in due if one is not None), default=None)
 
-    def matching(self, event: Event, view: Attributes, user: Attributes) -> list[tuple[CompiledCampaign, int]]:
-        """(campaign, role) of what the event concerns: ids ascending, each campaign's roles in their order."""
-        if not event.given_subject:
-            found = self._own.matching(event.event_type, event.time_ms, event.user_id, view, user)
-            return [(self.campaigns[number // _ROLES], number % _ROLES) for number in found]
-        subject = event.given_subject
-        found = self._of_named.matching(event.event_type, event.time_ms, subject, view, user)
-        taken = [(self.campaigns[number // _ROLES], number % _ROLES) for number in found]
-        return [(one, role) for one, role in taken if one.subject is not None and one.subject(view, {}) == subject]
+    def concerned(self, event: Event, view: Attributes, user: Attributes) -> list[Concern]:
+        """What the event concerns, and how: campaign ids ascending, each campaign's roles in their order."""
+        time_ms, user_id, event_type = event.time_ms, event.user_id, event.event_type
+        concerns, subject = self._concerns, event.given_subject
+        if not subject:
+            return [concerns[i] for i in self._own.matching(event_type, time_ms, user_id, view, user)]
+        found = self._of_named.matching(event_type, time_ms, subject, view, user)
+        named = ((i, self.campaigns[i // _ROLES].subject) for i in found)
+        return [concerns[i] for i, subject_of in named if subject_of is not None and subject_of(view, {}) == subject]
 
     def prune(self, state: UserState, time_ms: int) -> None:
         """Drop what no event from time_ms less the horizon on can need; entries of campaigns that are gone, too."""

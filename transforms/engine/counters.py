@@ -8,6 +8,7 @@ steps there are and how they fire are parts that combine with them.
 from __future__ import annotations
 
 from bisect import bisect_right, insort
+from collections.abc import Sequence
 from typing import Protocol
 
 from schemas.events import Event
@@ -37,7 +38,7 @@ class CounterRunner(Protocol):
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
-    ) -> list[Firing] | CounterFull:
+    ) -> Sequence[Firing] | CounterFull:
         """Count what an event adds and say what fired; value is what it shares with opening events."""
 
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
@@ -78,16 +79,21 @@ class _WindowedCounter:
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
-    ) -> list[Firing] | CounterFull:
+    ) -> Sequence[Firing] | CounterFull:
         start = self._start(event.time_ms)
-        window = self._window(state, event.time_ms, start)
+        entry = state.entries.get(self._name)
+        if type(entry) is not WindowedEntry or entry.series != self._series:
+            entry = self._entry(state)
+        window = entry.windows.get(start)
         if window is None:
-            return CounterFull([])
+            window = self._begun(state, entry, event.time_ms, start)
+            if window is None:
+                return CounterFull([])
         return self._rule.count(window, added, start, None)
 
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
-        start = self._start(event.time_ms)
-        window = self._window(state, event.time_ms, start)
+        start, entry = self._start(event.time_ms), self._entry(state)
+        window = entry.windows.get(start) or self._begun(state, entry, event.time_ms, start)
         return [] if window is None else [(str(start), window.n)]
 
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
@@ -104,17 +110,18 @@ class _WindowedCounter:
         assert isinstance(entry, WindowedEntry)
         return window_end(self._kind, self._zone, max(entry.windows, default=0), self._span[0])
 
-    def _window(self, state: UserState, time_ms: int, start: int) -> WindowCount | None:
-        """The window that begins at start, made if missing; None where no more can be kept."""
+    def _entry(self, state: UserState) -> WindowedEntry:
         entry = state.entry(self._name, self._series)
         if not isinstance(entry, WindowedEntry):
             entry = state.entries[self._name] = WindowedEntry(self._series, {})
-        window = entry.windows.get(start)
-        if window is None:
-            self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
-            if len(entry.windows) >= WINDOWS_MAX:
-                return None
-            window = entry.windows[start] = WindowCount()
+        return entry
+
+    def _begun(self, state: UserState, entry: WindowedEntry, time_ms: int, start: int) -> WindowCount | None:
+        """A new window; None where no more can be kept."""
+        self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+        if len(entry.windows) >= WINDOWS_MAX:
+            return None
+        window = entry.windows[start] = WindowCount()
         return window
 
     def _drop_ended(self, entry: WindowedEntry, before_ms: int) -> None:
@@ -135,7 +142,7 @@ class _SlidingCounter:
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
-    ) -> list[Firing] | CounterFull:
+    ) -> Sequence[Firing] | CounterFull:
         entry, time_ms = self._entry(state), event.time_ms
         times = entry.times
         if times and times[0] <= max(time_ms, times[-1]) - self._keep_ms:
@@ -200,7 +207,7 @@ class _RunsCounter:
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
-    ) -> list[Firing] | CounterFull:
+    ) -> Sequence[Firing] | CounterFull:
         entry = state.entry(self._name, self._series)
         if not isinstance(entry, RunsEntry):
             entry = state.entries[self._name] = RunsEntry(self._series, [])
@@ -271,8 +278,9 @@ class OpenedCounter:
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
-    ) -> list[Firing] | CounterFull:
-        entry, firings, complete = self._entry(state), [], True
+    ) -> Sequence[Firing] | CounterFull:
+        entry, complete = self._entry(state), True
+        firings: list[Firing] = []
         for opened in self._open_at(entry, event, value):
             counted = self._rule.count(opened.count, added, None, opened)
             if isinstance(counted, CounterFull):
@@ -320,7 +328,7 @@ class OpenedCounter:
             and opened.value == value
         ]
 
-    def _first_ones(self, entry: OpenedEntry, firings: list[Firing], value: str | int) -> tuple[list[Firing], bool]:
+    def _first_ones(self, entry: OpenedEntry, firings: Sequence[Firing], value: str | int) -> tuple[list[Firing], bool]:
         """The firings that are the first of this value; False where no more values can be kept."""
         known = entry.fired.get(value)
         if known is None:

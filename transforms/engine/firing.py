@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+import msgspec
 
 from schemas.plans import Counter, DistinctItems, DistinctValue
 from transforms.engine.measures import Added
 from transforms.engine.state import FIRINGS_MAX, VALUES_MAX, Opened, Run, WindowCount
 
+_NONE: Sequence[Firing] = ()
 _AGAIN = 32
 """n of a step that was taken back and is earned again: how often, above so many bits of what n is without that."""
 
 
-class Firing(NamedTuple):
+class Firing(msgspec.Struct, frozen=True, gc=False):
     """A step that an event reached.
 
     Attributes:
@@ -38,7 +41,7 @@ class Firing(NamedTuple):
 class CounterFull(NamedTuple):
     """The counter is at its maximum for this user: the event was not counted, or not every multiple fired."""
 
-    firings: list[Firing]
+    firings: Sequence[Firing]
 
 
 class Lowered(NamedTuple):
@@ -55,28 +58,32 @@ class WindowRule:
     def __init__(self, counter: Counter, again: bool) -> None:
         self._thresholds = [step.threshold for step in counter.steps]
         self._threshold, self._highest = self._thresholds[0], counter.pick == "highest"
+        self._all_fired = (1 << len(self._thresholds)) - 1
         self._restart, self._again, self._fires = counter.restart, again, counter.fires
         distinct = isinstance(counter.measure, DistinctValue | DistinctItems)
         self._enough = self._thresholds[-1] if counter.fires == "reach" and not counter.restart else VALUES_MAX
         self._distinct = distinct
         each, reach = self._each, self._reach
-        self._fire: Callable[[WindowCount, int | None, Opened | None], list[Firing]] = (
+        self._fire: Callable[[WindowCount, int | None, Opened | None], Sequence[Firing]] = (
             each if counter.restart else {"reach": reach, "every": self._every, "from": each}[counter.fires]
         )
 
     def count(
         self, window: WindowCount, added: Added, start_ms: int | None, opened: Opened | None
-    ) -> list[Firing] | CounterFull:
+    ) -> Sequence[Firing] | CounterFull:
+        before = window.value
         if not self._distinct:
-            window.value += added  # type: ignore[operator]
-        else:
-            before = window.value
-            if not self._add_values(window, added):  # type: ignore[arg-type]
-                return CounterFull([])
-            if window.value == before:
-                return []
+            window.value = before + added  # type: ignore[operator]
+        elif not self._add_values(window, added):  # type: ignore[arg-type]
+            return CounterFull([])
+        elif window.value == before:
+            return _NONE
+        if window.value < self._threshold:
+            return _NONE
         firings = self._fire(window, start_ms, opened)
-        if firings and self._restart:
+        if not firings:
+            return firings
+        if self._restart:
             window.value, window.seen = 0, None
         return firings if len(firings) < FIRINGS_MAX else CounterFull(firings)
 
@@ -124,24 +131,22 @@ class WindowRule:
     def _n(self, window: WindowCount, of: int, n: int) -> int:
         return n if window.again is None else n | window.again.get(of, 0) << _AGAIN
 
-    def _each(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
-        if window.value < self._threshold:
-            return []
+    def _each(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> Sequence[Firing]:
         window.n += 1
         return [Firing(0, window.n, start_ms, opened)]
 
-    def _every(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
+    def _every(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> Sequence[Firing]:
         reached = window.value // self._threshold
         if reached <= window.fired:
-            return []
+            return _NONE
         first, window.fired = window.fired + 1, reached
         last = min(reached, first + FIRINGS_MAX - 1)
         return [Firing(0, self._n(window, n, n), start_ms, opened) for n in range(first, last + 1)]
 
-    def _reach(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> list[Firing]:
+    def _reach(self, window: WindowCount, start_ms: int | None, opened: Opened | None) -> Sequence[Firing]:
         value, fired = window.value, window.fired
-        if value < self._threshold:
-            return []
+        if fired == self._all_fired:
+            return _NONE
         steps = [i for i, threshold in enumerate(self._thresholds) if threshold <= value and not fired >> i & 1]
         for step in steps:
             window.fired |= 1 << step
@@ -149,19 +154,21 @@ class WindowRule:
         return [Firing(step, self._n(window, step, 0), start_ms, opened) for step in taken]
 
 
-def crossing_rule(counter: Counter) -> Callable[[int, int], list[Firing]]:
+def crossing_rule(counter: Counter) -> Callable[[int, int], Sequence[Firing]]:
     """How a step fires on a sliding span: by what the span held before and after the event."""
     thresholds = [step.threshold for step in counter.steps]
     threshold, highest = thresholds[0], counter.pick == "highest"
 
-    def each(before: int, after: int) -> list[Firing]:
-        return [Firing(0, 0, None)] if after >= threshold else []
+    def each(before: int, after: int) -> Sequence[Firing]:
+        return [Firing(0, 0, None)] if after >= threshold else _NONE
 
-    def every(before: int, after: int) -> list[Firing]:
+    def every(before: int, after: int) -> Sequence[Firing]:
         first, last = before // threshold + 1, after // threshold
         return [Firing(0, n, None) for n in range(max(first, 1), min(last, first + FIRINGS_MAX - 1) + 1)]
 
-    def reach(before: int, after: int) -> list[Firing]:
+    def reach(before: int, after: int) -> Sequence[Firing]:
+        if after < threshold or before >= thresholds[-1]:
+            return _NONE
         steps = [i for i, threshold in enumerate(thresholds) if before < threshold <= after]
         return [Firing(step, 0, None) for step in (steps[-1:] if highest else steps)]
 

@@ -3,8 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+from struct import Struct
 
 from schemas.plans import DAY_MS
+
+_SAME = bytes(2)
+"""In place of a recipient that is the subject."""
+
+_FIRING = Struct(">IQ").pack
+_LENGTHS = [length.to_bytes(2, "big") for length in range(512)]
 
 
 class GrantIds:
@@ -25,20 +32,20 @@ class GrantIds:
 
     def of_event(self, who: bytes, event_id: str, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is the event; who: of `whose`."""
-        return self._of(b"e" + who + _text(event_id) + _firing(step, n))
+        return self._of(b"e" + who + _text(event_id) + _FIRING(step, n))
 
     def of_window(self, who: bytes, start_ms: int, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is the n-th firing of a step in a window."""
-        return self._of(b"w" + who + start_ms.to_bytes(8, "big", signed=True) + _firing(step, n))
+        return self._of(b"w" + who + start_ms.to_bytes(8, "big", signed=True) + _FIRING(step, n))
 
     def of_opening(self, who: bytes, event_id: str, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is a firing after an opening event."""
-        return self._of(b"o" + who + _text(event_id) + _firing(step, n))
+        return self._of(b"o" + who + _text(event_id) + _FIRING(step, n))
 
     def of_value(self, who: bytes, value: str | int, step: int, n: int) -> bytes:
         """16 bytes for a grant whose occurrence is a firing after opening events of one value."""
         kind = b"v" if isinstance(value, str) else b"i"
-        return self._of(kind + who + _text(str(value)) + _firing(step, n))
+        return self._of(kind + who + _text(str(value)) + _FIRING(step, n))
 
     def _of(self, occurrence: bytes) -> bytes:
         found = self._prefix.copy()
@@ -48,11 +55,7 @@ class GrantIds:
 
 def whose(subject: str, recipient: str, role: int) -> bytes:
     """Whose counter fired, who gets the grant, and which of the offer's grants it is."""
-    return _text(subject) + _text("" if recipient == subject else recipient) + role.to_bytes(1, "big")
-
-
-def _firing(step: int, n: int) -> bytes:
-    return step.to_bytes(4, "big") + n.to_bytes(8, "big")
+    return _text(subject) + (_SAME if recipient == subject else _text(recipient)) + role.to_bytes(1, "big")
 
 
 def event_generation(time_ms: int) -> str:
@@ -67,4 +70,4 @@ def window_generation(start_ms: int) -> str:
 
 def _text(text: str) -> bytes:
     raw = text.encode()
-    return len(raw).to_bytes(2, "big") + raw
+    return (_LENGTHS[len(raw)] if len(raw) < 512 else len(raw).to_bytes(2, "big")) + raw

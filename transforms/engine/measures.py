@@ -17,10 +17,8 @@ MeasureOf = Callable[[Attributes, Attributes], Added | None]
 """From an event's and a user's attributes; 0, [] and None count nothing."""
 
 
-def measure_of(measure: Measure | None) -> MeasureOf:
-    """The function that tells what an event adds; None counts events."""
-    if measure is None:
-        return lambda event, user: 1
+def measure_of(measure: Measure) -> MeasureOf:
+    """The function that tells what an event adds, where that is not just 1."""
     if isinstance(measure, CelAmount | ArraySum):
         return amount_of(measure)
     return _one_value(measure) if isinstance(measure, DistinctValue) else _item_values(measure)

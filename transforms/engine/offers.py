@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Protocol
 
 from schemas.plans import Gift, GroupPlan, Plan, PlanCharge
 from schemas.proposals import Charge, GrantRequest, Lock, Offer
 from transforms.engine.firing import Firing
 from transforms.engine.ids import GrantIds, event_generation, whose, window_generation
 from transforms.engine.incentives import incentive_amount
-from transforms.engine.windows import window_start
+from transforms.engine.windows import by_quarter, window_start
 from transforms.language.translate import compile_value
 
 Attributes = Mapping[str, Any]
@@ -18,12 +18,15 @@ Given = list[tuple[str, int]]
 """(recipient, amount) by gift."""
 
 
-class Cause(NamedTuple):
+class Cause(Protocol):
     """The event that a firing belongs to, and whose state it moved."""
 
-    event_id: str
-    time_ms: int
-    subject: str
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def time_ms(self) -> int: ...
+    @property
+    def subject(self) -> str: ...
 
 
 class OfferMaker:
@@ -35,7 +38,7 @@ class OfferMaker:
 
     def __init__(self, plan: Plan, tenant: str, group: GroupPlan | None) -> None:
         steps = [step.gifts for step in plan.counter.steps] if plan.counter else [plan.gifts]
-        self._plan = plan
+        self._named = (plan.campaign, plan.version, plan.hold_ms or 0)
         self._steps = [[_GiftMaker(gift, plan) for gift in gifts] for gifts in steps]
         self._ids = GrantIds(tenant, plan.campaign, plan.series)
         self._per_value = plan.opening is not None and plan.opening.once_per_value
@@ -64,33 +67,55 @@ class OfferMaker:
         Args:
           cause: the event that fired it. made_ms: when the grant is made, which limits, slices and expiry go by.
         """
-        plan, gifts = self._plan, self._steps[firing.step]
-        generation = self._generation(firing, cause)
+        start_ms, opening = firing.start_ms, firing.opening
+        if start_ms is not None:
+            generation = window_generation(start_ms)
+        elif opening is None:
+            generation = event_generation(cause.time_ms)
+        else:
+            generation = window_generation(0) if self._per_value else event_generation(opening.time_ms)
         lock = self._lock(made_ms) if self._lock is not None else None
-        grants = []
-        for role, (recipient, amount) in enumerate(given):
-            gift = gifts[role]
-            grants.append(
-                GrantRequest(
-                    self._grant_id(recipient, firing, cause, role),
-                    generation,
-                    plan.campaign,
-                    plan.version,
-                    recipient,
-                    amount,
-                    gift.unit,
-                    gift.charges(made_ms),
-                    gift.kind,
-                    gift.details,
-                    gift.expires(made_ms + (plan.hold_ms or 0)) if gift.expires is not None else None,
-                    lock,
-                )
-            )
+        gifts, subject = self._steps[firing.step], cause.subject
+        if len(gifts) == 1:
+            return Offer((self._grant(gifts[0], 0, given[0], firing, cause, subject, made_ms, generation, lock),)), generation
+        grants = [
+            self._grant(gift, role, given[role], firing, cause, subject, made_ms, generation, lock)
+            for role, gift in enumerate(gifts)
+        ]
         return Offer(tuple(grants)), generation
 
-    def _grant_id(self, recipient: str, firing: Firing, cause: Cause, role: int) -> bytes:
-        step, n, start_ms, opening = firing
-        who = whose(cause.subject, recipient, role)
+    def _grant(
+        self,
+        gift: _GiftMaker,
+        role: int,
+        given: tuple[str, int],
+        firing: Firing,
+        cause: Cause,
+        subject: str,
+        made_ms: int,
+        generation: str,
+        lock: Lock | None,
+    ) -> GrantRequest:
+        recipient, amount = given
+        campaign, version, hold_ms = self._named
+        expires_ms = gift.expires(made_ms + hold_ms) if gift.expires is not None else None
+        return GrantRequest(
+            self._grant_id(whose(subject, recipient, role), firing, cause),
+            generation,
+            campaign,
+            version,
+            recipient,
+            amount,
+            gift.unit,
+            gift.charges(made_ms),
+            gift.kind,
+            gift.details,
+            expires_ms,
+            lock,
+        )
+
+    def _grant_id(self, who: bytes, firing: Firing, cause: Cause) -> bytes:
+        step, n, start_ms, opening = firing.step, firing.n, firing.start_ms, firing.opening
         if start_ms is not None:
             return self._ids.of_window(who, start_ms, step, n)
         if opening is None:
@@ -98,13 +123,6 @@ class OfferMaker:
         if self._per_value and opening.value is not None:
             return self._ids.of_value(who, opening.value, step, n)
         return self._ids.of_opening(who, opening.event_id, step, n)
-
-    def _generation(self, firing: Firing, cause: Cause) -> str:
-        if firing.start_ms is not None:
-            return window_generation(firing.start_ms)
-        if firing.opening is None:
-            return event_generation(cause.time_ms)
-        return window_generation(0) if self._per_value else event_generation(firing.opening.time_ms)
 
 
 class _GiftMaker:
@@ -153,7 +171,7 @@ def _charges_at(charges: Sequence[PlanCharge]) -> Callable[[int], tuple[Charge, 
         return lambda time_ms: always
     built: dict[tuple[int, ...], tuple[Charge, ...]] = {}
 
-    def at(time_ms: int) -> tuple[Charge, ...]:
+    def find(time_ms: int) -> tuple[Charge, ...]:
         starts = tuple([find(time_ms) for find in finders])
         found = built.get(starts)
         if found is None:
@@ -162,7 +180,7 @@ def _charges_at(charges: Sequence[PlanCharge]) -> Callable[[int], tuple[Charge, 
             found = built[starts] = _built(charges, list(starts))
         return found
 
-    return at
+    return by_quarter(find)
 
 
 _ALWAYS = ("user", "user/cooldown")

@@ -24,7 +24,7 @@ class Timeline:
         self._starts = [plan_set.in_force_from_ms or 0 for plan_set in sets[1:]]
         if self._starts != sorted(self._starts):
             raise InvariantError("sets come into force in the order of their numbers")
-        self._compiled: dict[int, CompiledSet] = {}
+        self._compiled: list[CompiledSet | None] = [None] * len(sets)
 
     @property
     def latest(self) -> PlanSet:
@@ -32,7 +32,7 @@ class Timeline:
 
     @property
     def latest_compiled(self) -> CompiledSet:
-        return self._at(len(self._sets) - 1)
+        return self._compiled[-1] or self._compile(len(self._sets) - 1)
 
     @property
     def names_subjects(self) -> bool:
@@ -45,10 +45,9 @@ class Timeline:
 
     def at(self, time_ms: int) -> CompiledSet:
         """The set in force at an event time."""
-        return self._at(bisect_right(self._starts, time_ms) if self._starts else 0)
+        place = bisect_right(self._starts, time_ms) if self._starts else 0
+        return self._compiled[place] or self._compile(place)
 
-    def _at(self, place: int) -> CompiledSet:
-        found = self._compiled.get(place)
-        if found is None:
-            found = self._compiled[place] = CompiledSet(self._sets[place])
-        return found
+    def _compile(self, place: int) -> CompiledSet:
+        compiled = self._compiled[place] = CompiledSet(self._sets[place])
+        return compiled

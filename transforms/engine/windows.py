@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 _QUARTER_MS = HOUR_MS // 4
 _CACHE_MAX = 100_000
+
+T = TypeVar("T")
 
 WindowStart = Callable[[int], int]
 """From an event time to the start of its window, both in ms since the epoch, UTC."""
@@ -39,7 +42,8 @@ def window_start(period: str, zone: str, span_ms: int = 0, origin_ms: int = 0) -
     if zone == "UTC" and period in ("hour", "day"):
         length = HOUR_MS if period == "hour" else DAY_MS
         return lambda time_ms: time_ms - time_ms % length
-    return _cached(find, ZoneInfo(zone))
+    info = ZoneInfo(zone)
+    return by_quarter(lambda time_ms: _instant(find(datetime.fromtimestamp(time_ms // 1000, info))))
 
 
 def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int | None:
@@ -52,20 +56,21 @@ def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int |
     return window_start(period, zone)(start_ms + longest)
 
 
-def _cached(find: Callable[[datetime], datetime], zone: ZoneInfo) -> WindowStart:
-    """Remember by the quarter of an hour: since 1970 every zone has changed its clock on a full quarter."""
-    known: dict[int, int] = {}
+def by_quarter(find: Callable[[int], T]) -> Callable[[int], T]:
+    """Remember what follows from the windows of an instant, by its quarter of an hour: since 1970 every zone has changed
+    its clock on a full quarter, so all windows of the calendar begin on one."""
+    known: dict[int, T] = {}
 
-    def start(time_ms: int) -> int:
+    def found_at(time_ms: int) -> T:
         quarter = time_ms // _QUARTER_MS
         found = known.get(quarter)
         if found is None:
             if len(known) >= _CACHE_MAX:
                 known.clear()
-            found = known[quarter] = _instant(find(datetime.fromtimestamp(quarter * 900, zone)))
+            found = known[quarter] = find(quarter * _QUARTER_MS)
         return found
 
-    return start
+    return found_at
 
 
 def _instant(local: datetime) -> int:
