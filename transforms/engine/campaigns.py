@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from schemas.events import ENVELOPE, Event
@@ -20,6 +21,7 @@ from transforms.engine.offers import OfferMaker, user_named
 from transforms.engine.refunds import RefundRunner, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
+from transforms.engine.since import SinceRunner, Take
 from transforms.engine.state import Entry, Made, UserState
 from transforms.language.translate import attributes_read, compile_condition, compile_value
 
@@ -39,11 +41,6 @@ class Role(IntEnum):
 _ROLES = len(Role)
 
 
-Take = Callable[[UserState, Event, Attributes, Attributes, Requests], bool]
-"""Takes an event in one role: (state, event, event's view, user's view, where requests go); False where something of
-the campaign is at its maximum for this user."""
-
-
 class Concern(NamedTuple):
     """One way in which an event concerns a campaign; counts = it may fire at it."""
 
@@ -53,16 +50,25 @@ class Concern(NamedTuple):
 
 
 class EntryRunner(Protocol):
-    """What knows when an entry of a user's state is needed no more."""
+    """What knows when an entry of a user's state is needed no more; keeps: the entry's type."""
+
+    @property
+    def keeps(self) -> type[Entry]: ...
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None: ...
     def expires_ms(self, entry: Entry) -> int | None: ...
 
 
 class CompiledCampaign:
-    """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back."""
+    """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back.
 
-    def __init__(self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None) -> None:
+    Args:
+      cut_over_ms: when it came into force, if it looks back; None = it has seen all there was.
+    """
+
+    def __init__(
+        self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None, cut_over_ms: int | None
+    ) -> None:
         self.id, self.series = plan.campaign, plan.series
         self._plan, self._group, self._hold_ms = plan, plan.group, plan.hold_ms
         self._fires_from_ms = plan.schedule.start_ms or 0 if plan.lookback_ms is not None else 0
@@ -89,6 +95,11 @@ class CompiledCampaign:
         self._then = value_of(pairing.then) if pairing else None
         self._is_open = _open_to(plan) if self._silence else None
         self.subject = user_named(compile_value(plan.subject)) if plan.subject is not None else None
+        self.since: SinceRunner | None = None
+        if cut_over_ms is not None and cut_over_ms < self._fires_from_ms:
+            name = f"{self.id}:since"
+            self.since = SinceRunner(name, plan.series, cut_over_ms, self._fires_from_ms, horizon_ms)
+            self.entries[name] = self.since
 
     def rules(self, place: int) -> Iterator[Rule]:
         """What events concern it, numbered by its place among the campaigns and the role."""
@@ -107,14 +118,19 @@ class CompiledCampaign:
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
     def concerns(self) -> Iterator[Concern]:
-        """The ways in which an event may concern it, by role; chosen once, so that the common ones ask nothing twice."""
-        takes: dict[Role, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
+        """The ways in which an event may concern it, by role."""
+        for role in Role:
+            take = self.take(role)
+            yield Concern(self.id, role is Role.COUNT, take if self.since is None else self.since.noting(role, take))
+
+    def take(self, role: int) -> Take:
+        """How it takes an event in a role; chosen once, so that the common ways ask nothing twice."""
+        takes: dict[int, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
         if self._refunds is not None:
             takes[Role.REFUND] = self._refunds.refund
         elif self._silence is None and self.absence is None and self._then is None:
             takes[Role.COUNT] = self._fire_at_each if self._counter is None else self._count_plainly
-        for role in Role:
-            yield Concern(self.id, role is Role.COUNT, takes.get(role, self._count))
+        return takes.get(role, self._count)
 
     def due(self, state: UserState, until_ms: int, requests: Requests) -> None:
         """Propose what waited for an absence whose time is up: due before the campaign's end."""
@@ -261,16 +277,23 @@ def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
 
 
 class CompiledSet:
-    """All campaigns of one set, ready to run. Build it once a set: building costs milliseconds a hundred campaigns."""
+    """All campaigns of one set, ready to run. Build it once a set: building costs milliseconds a hundred campaigns.
 
-    def __init__(self, plan_set: PlanSet) -> None:
+    Args:
+      cut_overs: when campaigns that look back came into force; left out: with the first set, from the beginning.
+    """
+
+    def __init__(self, plan_set: PlanSet, cut_overs: Mapping[str, int] = MappingProxyType({})) -> None:
         self.number, self.horizon_ms, self.tenant = plan_set.number, plan_set.horizon_ms, plan_set.tenant
         self.ordering = plan_set.ordering
         self.groups = {group.group: group for group in plan_set.groups}
         plans = sorted(plan_set.plans, key=lambda plan: plan.campaign)
+        tenant, horizon_ms = plan_set.tenant, plan_set.horizon_ms
         self.campaigns = [
-            CompiledCampaign(plan, plan_set.tenant, plan_set.horizon_ms, self.groups.get(plan.group)) for plan in plans
+            CompiledCampaign(plan, tenant, horizon_ms, self.groups.get(plan.group), cut_overs.get(plan.campaign))
+            for plan in plans
         ]
+        self.by_id = {campaign.id: campaign for campaign in self.campaigns}
         self.absences = [campaign for campaign in self.campaigns if campaign.absence is not None]
         self._entries = {
             name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()

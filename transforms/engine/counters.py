@@ -34,7 +34,10 @@ from transforms.engine.windows import window_end, window_start
 
 
 class CounterRunner(Protocol):
-    """What counts events for one campaign."""
+    """What counts events for one campaign; keeps: the entry's type."""
+
+    @property
+    def keeps(self) -> type[Entry]: ...
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
@@ -68,6 +71,8 @@ def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> 
 
 
 class _WindowedCounter:
+    keeps = WindowedEntry
+
     def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int, again: bool) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         window = counter.window
@@ -134,6 +139,8 @@ class _WindowedCounter:
 
 
 class _SlidingCounter:
+    keeps = SlidingEntry
+
     def __init__(self, name: str, series: int, counter: Counter, horizon_ms: int, refunds: bool) -> None:
         self._name, self._series, self._refunds = name, series, refunds
         self._span_ms, self._keep_ms = counter.window.span_ms, counter.window.span_ms + horizon_ms
@@ -199,6 +206,8 @@ class _SlidingCounter:
 
 
 class _RunsCounter:
+    keeps = RunsEntry
+
     def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._period, self._zone = counter.window.period, zone
@@ -258,6 +267,8 @@ class _RunsCounter:
 
 class OpenedCounter:
     """Windows that opening events begin, each with a counter of its own."""
+
+    keeps = OpenedEntry
 
     def __init__(
         self, name: str, series: int, counter: Counter, opening: Opening, horizon_ms: int, again: bool

@@ -53,6 +53,8 @@ class _Cause(NamedTuple):
 class RefundRunner:
     """The refunds of one campaign; name is its entry's."""
 
+    keeps = RefundEntry
+
     def __init__(self, name: str, plan: Plan, tenant: str, counter: CounterRunner | None, horizon_ms: int) -> None:
         assert plan.refunds is not None
         self._horizon_ms = horizon_ms
