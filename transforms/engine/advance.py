@@ -151,7 +151,7 @@ def _seeded(state: UserState, seed: Event, timeline: Timeline, requests: Request
     made = requests.made if requests else ()
     why = refusal(state, seed, timeline)
     if why:
-        del state.known[seed.event_id]  # so that it can be sent again when what was wrong is mended
+        state.known.pop(seed.event_id, None)  # so that it can be sent again when what was wrong is mended
         return Advanced(state, made, Verdict.SEED_REFUSED, why=why)
     plant(state, seed, timeline)
     return Advanced(state, made, Verdict.ADVANCED)

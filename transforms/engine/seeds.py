@@ -45,7 +45,7 @@ def refusal(state: UserState, seed: Event, timeline: Timeline) -> str:
         return f"campaign {name!r} has series {campaign.series} at its cut-over, the seed is of series {series}"
     since = campaign.since
     if since is None:
-        return f"campaign {name!r} takes no seed: it has no lookback:, or has been in force before all of it"
+        return f"campaign {name!r} has no lookback:, or was there from the first set on: it takes no seed"
     if since.cut_over_ms != seed.time_ms:
         cut_over = rfc3339(since.cut_over_ms)
         return f"campaign {name!r} counts by itself from {cut_over} on, the seed is cut over at {rfc3339(seed.time_ms)}"

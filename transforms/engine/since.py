@@ -1,4 +1,4 @@
-"""What a campaign that looks back took in since it came into force: kept until its history comes as a seed, or it fires.
+"""What a campaign that looks back took in since it came into force: kept until its history comes, or it fires.
 
 A counter that starts anew, a refund or a run makes another thing of the same events in another order, so counted
 history cannot be added to what was counted since: the seed is put in its place, and what came since is taken again.
