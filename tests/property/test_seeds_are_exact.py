@@ -38,7 +38,7 @@ def cases(draw: st.DrawFn) -> tuple[Document, Stream, int, int]:
     fires_from = begin + dt.timedelta(hours=draw(st.sampled_from([24, 48, 60, 96])))
     campaign["active"] |= {"from": fires_from.isoformat(), "lookback": draw(st.sampled_from(["12h", "2d", "30d"]))}
     campaign["active"].pop("to", None)
-    stream = draw(streams(start).filter(lambda one: len(one.events) > 3))
+    stream = draw(streams(start).filter(lambda one: len(one.events) > 8))
     until_ms = int(fires_from.timestamp() * 1000)
     cut_over_ms = draw(st.integers(int(begin.timestamp() * 1000) // HOUR_MS, until_ms // HOUR_MS - 1)) * HOUR_MS
     return campaign, stream, cut_over_ms, draw(st.integers(cut_over_ms, until_ms))
