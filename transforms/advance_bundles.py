@@ -78,7 +78,7 @@ def advance_bundle(
     clock = _Clock.read(states, timeline)
     waits = clock.wait_ms is not None and not closing
     newest_ms = max([event.time_ms for event in events] + [clock.newest_ms])
-    until_ms = newest_ms - (clock.wait_ms or 0) if waits else newest_ms
+    until_ms = max(newest_ms - (clock.wait_ms or 0), clock.watermark_ms or 0) if waits else newest_ms
     deliveries = [
         event if subject == event.user_id else event._replace(given_subject=subject)
         for event in events

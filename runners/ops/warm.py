@@ -99,9 +99,7 @@ def cut_over_of(campaign: str, sets: Sequence[PlanSet]) -> CutOver:
     return CutOver(plan_set, plan, time_ms, compiled.since.fires_from_ms)
 
 
-def seeds_of(
-    history: Iterable[Event], profiles: Mapping[str, Mapping[str, Any]], cut_over: CutOver
-) -> Iterator[Event]:
+def seeds_of(history: Iterable[Event], profiles: Mapping[str, Mapping[str, Any]], cut_over: CutOver) -> Iterator[Event]:
     """A seed for each user, from the events before the cut-over in any order."""
     plan_set, plan, time_ms, _ = cut_over
     timeline = Timeline([msgspec.structs.replace(plan_set, in_force_from_ms=None, plans=(plan,))])

@@ -44,7 +44,9 @@ def cases(draw: st.DrawFn) -> tuple[Document, Stream, int, int]:
     return campaign, stream, cut_over_ms, draw(st.integers(cut_over_ms, until_ms))
 
 
-def whole(timeline: Timeline, by_subject: dict[str, list[Event]], parts: dict[str, Any], until_ms: int) -> list[Request]:
+def whole(
+    timeline: Timeline, by_subject: dict[str, list[Event]], parts: dict[str, Any], until_ms: int
+) -> list[Request]:
     """What all events fire. parts: by subject its profile, and seeds with the time of the event they come before."""
     requests: list[Request] = []
     for subject, events in by_subject.items():

@@ -149,7 +149,8 @@ def _decided(state: UserState, event: Event, plans: CompiledSet, timeline: Timel
 
 def _seeded(state: UserState, seed: Event, timeline: Timeline, requests: Requests | None) -> Advanced:
     made = requests.made if requests else ()
-    why = refusal(state, seed, timeline)
+    # What waits behind it was not decided; while it waited itself, nothing that makes it too late was.
+    why = refusal(state, seed, timeline, seed.time_ms if state.waiting else state.newest_ms)
     if why:
         state.known.pop(seed.event_id, None)  # so that it can be sent again when what was wrong is mended
         return Advanced(state, made, Verdict.SEED_REFUSED, why=why)
@@ -161,7 +162,7 @@ def _arrived(state: UserState, arrival: Arrival, timeline: Timeline) -> Advanced
     event, watermark_ms = arrival
     plans = timeline.at(event.time_ms)
     seed = event.event_type == COUNTER_SEEDED
-    if seed and event.event_id not in state.known and (why := refusal(state, event, timeline)):
+    if seed and event.event_id not in state.known and (why := refusal(state, event, timeline, state.newest_ms)):
         return Advanced(state, (), Verdict.SEED_REFUSED, why=why)
     if watermark_ms is not None and event.time_ms <= watermark_ms and event.event_id not in state.known:
         if not plans.ordering.decide_late and not seed:

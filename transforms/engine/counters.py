@@ -123,7 +123,7 @@ class _WindowedCounter:
 
     def _begun(self, state: UserState, entry: WindowedEntry, time_ms: int, start: int) -> WindowCount | None:
         """A new window; None where no more can be kept."""
-        self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop_ended(entry, max(time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.windows) >= WINDOWS_MAX:
             return None
         window = entry.windows[start] = WindowCount()
@@ -222,7 +222,7 @@ class _RunsCounter:
             entry = state.entries[self._name] = RunsEntry(self._series, [])
         runs, start = entry.runs, self._start(event.time_ms)
         if len(runs) > 1:
-            self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+            self.pruned(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         place = bisect_right(runs, start, key=lambda run: run.first_ms)
         left = runs[place - 1] if place else None
         if left is not None and start <= left.last_ms:
@@ -281,7 +281,7 @@ class OpenedCounter:
     def open(self, state: UserState, event: Event, value: str | int | None) -> bool:
         """Begin a window; False where no more can be kept."""
         entry = self._entry(state)
-        self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        self.pruned(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.openings) >= WINDOWS_MAX:
             return False
         insort(entry.openings, Opened(event.time_ms, event.event_id, value, WindowCount()), key=_opened_at)

@@ -97,7 +97,7 @@ class RefundRunner:
         if not made and (purchase.name is None or not (places or purchase.early)):
             return True
         entry = self._entry(state) or self._fresh(state)
-        self._drop(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.made) + len(made) > VALUES_MAX or len(entry.bought) >= VALUES_MAX:
             return False
         entry.made += made

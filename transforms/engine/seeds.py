@@ -35,8 +35,8 @@ def seed_of(state: UserState, user: str, campaign: str, series: int, cut_over_ms
     return Event(cut_over_ms, event_id, COUNTER_SEEDED, user, attributes, 0)
 
 
-def refusal(state: UserState, seed: Event, timeline: Timeline) -> str:
-    """Why a seed cannot be taken; "" if it can."""
+def refusal(state: UserState, seed: Event, timeline: Timeline, newest_ms: int) -> str:
+    """Why a seed cannot be taken after events up to newest_ms; "" if it can."""
     name, series, raw = (seed.attributes[part] for part in ("campaign", "series", "entries"))
     campaign = timeline.at(seed.time_ms).by_id.get(name)
     if campaign is None:
@@ -49,7 +49,7 @@ def refusal(state: UserState, seed: Event, timeline: Timeline) -> str:
     if since.cut_over_ms != seed.time_ms:
         cut_over = rfc3339(since.cut_over_ms)
         return f"campaign {name!r} counts by itself from {cut_over} on, the seed is cut over at {rfc3339(seed.time_ms)}"
-    if since.is_closed(state):
+    if since.is_closed(state, newest_ms):
         return f"campaign {name!r} was seeded for this user, or fires for it since {rfc3339(since.fires_from_ms)}"
     try:
         entries = _decode_entries(raw)

@@ -25,7 +25,7 @@ class SilenceRunner:
         place = bisect_right(times, time_ms)
         before = times[place - 1] if place else None
         times.insert(place, time_ms)
-        self._drop(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop(entry, max(time_ms, state.decided_ms) - self._horizon_ms)
         return before is not None and time_ms - before >= self._silence_ms
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:

@@ -40,10 +40,10 @@ class SinceRunner:
 
         return noted
 
-    def is_closed(self, state: UserState) -> bool:
-        """Whether a seed comes too late: there was one, or the campaign could have fired for this user."""
+    def is_closed(self, state: UserState, newest_ms: int) -> bool:
+        """Whether a seed comes too late, after events up to newest_ms: the campaign was seeded, or may have fired."""
         entry = self._entry(state)
-        return state.newest_ms >= self._kept_until_ms if entry is None else entry.noted is None
+        return newest_ms >= self._kept_until_ms if entry is None else entry.noted is None
 
     def close(self, state: UserState) -> list[Noted]:
         """Note nothing more, and give what was noted."""

@@ -238,6 +238,11 @@ class UserState:
         self.due_ms: int | None = None
         self.waiting: list[Event] = []
 
+    @property
+    def decided_ms(self) -> int:
+        """No event that waits is earlier: what is older than the horizon by this is needed by none of them."""
+        return self.waiting[0].time_ms if self.waiting else self.newest_ms
+
     def entry(self, name: str, series: int) -> Entry | None:
         """The entry of a name; None if there is none, or only one of an earlier meaning of its campaign's trigger."""
         found = self.entries.get(name)
