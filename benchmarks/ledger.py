@@ -16,7 +16,17 @@ import redis
 
 from runners import embedded
 from schemas.order_keys import OrderKey
-from schemas.proposals import AccountSpec, Charge, Decision, GrantRequest, LimitSpec, Offer, Proposal, digest
+from schemas.proposals import (
+    AccountSpec,
+    Charge,
+    Decision,
+    GrantRequest,
+    LimitSpec,
+    Offer,
+    Proposal,
+    digest,
+    packed_route,
+)
 from schemas.redis_connection import connect
 from schemas.results import Outcome
 from transforms.budget.redis_ledger import RedisLedger
@@ -60,14 +70,14 @@ def _accounts() -> list[AccountSpec]:
 
 def _batches(run: int) -> list[list[Proposal]]:
     slices = (("user", 0), ("day", DAY_MS), ("user/day", DAY_MS))
-    charges = (Charge("tenant"), Charge("theme/t"), Charge("campaign/c", slices))
+    route = packed_route((Charge("tenant"), Charge("theme/t"), Charge("campaign/c", slices)))
     batches = []
     for batch in range(BATCHES):
         proposals = []
         for i in range(BATCH):
             name = f"{run}-{batch}-{i}"
             user = f"user-{(batch * BATCH + i) % 20_000}"
-            grant = GrantRequest(digest((name,)), "d1", "c", "0123456789abcdef", user, 100, "points", charges)
+            grant = GrantRequest(digest((name,)), "d1", "c", "0123456789abcdef", user, 100, "points", route)
             proposals.append(Proposal("bench", OrderKey(DAY_MS, 2, name, user, 1, "c"), (Offer((grant,)),)))
         batches.append(proposals)
     return batches

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import fastavro
 from fastavro.schema import SchemaParseException
 from fastavro.write import Writer
 
+from schemas.avro_columns import column_encoder
 from schemas.dead_letters import DeadLetterReason
 from schemas.errors import InvalidEventError, SchemaError
 
@@ -26,6 +27,9 @@ READ_ERRORS = (EOFError, ValueError, TypeError, LookupError, ArithmeticError, Sc
 
 ENCODING_ATTRIBUTE = "googclient_schemaencoding"
 REVISION_ATTRIBUTE = "googclient_schemarevisionid"
+
+_BLOCK_BYTES = 64_000
+"""Of a container's block before it is compressed; a reader holds one in memory."""
 
 
 @cache
@@ -120,17 +124,40 @@ class ContainerWriter:
     def __init__(self, path: Path, schema: str) -> None:
         self._out: IO[bytes] = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
         self._writer = Writer(self._out, own_schema(schema), codec="deflate", compression_level=1)
+        self._encode = column_encoder(own_schema(schema))
+        self._waiting: list[bytes] = []
+        self._count = self._bytes = 0
 
-    def write(self, records: Iterable[Mapping[str, Any]]) -> None:
+    def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append records."""
-        write = self._writer.write
-        for record in records:
-            write(record)
+        if self._encode is None:
+            for record in records:
+                self._writer.write(record)
+        elif records:
+            self._waiting.append(self._encode(records))
+            self._count += len(records)
+            self._bytes += len(self._waiting[-1])
+            if self._bytes >= _BLOCK_BYTES:
+                self._end_block()
 
     def close(self) -> None:
         """Finish the last block and close the file."""
+        self._end_block()
         self._writer.flush()
         self._out.close()
+
+    def _end_block(self) -> None:
+        if self._count:
+            self._writer.write_block(_Block(self._count, io.BytesIO(b"".join(self._waiting))))
+        self._waiting, self._count, self._bytes = [], 0, 0
+
+
+class _Block(NamedTuple):
+    """A block as fastavro's writer takes it, to be compressed by it."""
+
+    num_records: int
+    bytes_: io.BytesIO
+    codec: str = "null"
 
 
 def read_container(file: IO[bytes]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,8 @@ from typing import Any
 
 import msgspec
 
-from schemas.proposals import Decision, Proposal, Request, Reversal
+from schemas.order_keys import OrderKey
+from schemas.proposals import Decision, GrantRequest, Proposal, Request, Reversal
 from schemas.results import Outcome
 
 
@@ -38,8 +39,14 @@ def settled_in_order(requests: Sequence[Request], decisions: Sequence[Decision])
 def rfc3339(time_ms: int) -> str:
     """`2017-01-01T11:53:26Z`; milliseconds only where there are any."""
     minute, in_minute = divmod(time_ms, 60_000)
-    second, ms = divmod(in_minute, 1000)
-    return f"{_minute_text(minute)}{second:02d}.{ms:03d}Z" if ms else f"{_minute_text(minute)}{second:02d}Z"
+    text = _SECONDS.get(in_minute)
+    if text is None:
+        second, ms = divmod(in_minute, 1000)
+        text = f"{second:02d}.{ms:03d}Z"
+    return _minute_text(minute) + text
+
+
+_SECONDS = {second * 1000: f"{second:02d}Z" for second in range(60)}
 
 
 @lru_cache(maxsize=4_096)
@@ -59,27 +66,34 @@ def grant_records(settled: Settled) -> list[dict[str, Any]]:
     proposal, decision = settled.request, settled.decision
     if decision.outcome not in _MADE or decision.offer is None or not isinstance(proposal, Proposal):
         return []
-    key, tenant, hold = proposal.key, proposal.tenant, proposal.hold
-    event_id, event_time = key.event_id, rfc3339(key.time_ms if hold is None else hold.due_ms)
+    key, hold = proposal.key, proposal.hold
+    event_time = rfc3339(key.time_ms if hold is None else hold.due_ms)
+    grants, amounts = proposal.offers[decision.offer].grants, decision.amounts
+    if len(grants) == 1:
+        return [_grant_record(proposal.tenant, key, event_time, grants[0], amounts[0])] if amounts[0] else []
     return [
-        {
-            "grant_id": grant.grant_id.hex(),
-            "tenant": tenant,
-            "campaign_id": grant.campaign,
-            "campaign_version": grant.version,
-            "user_id": grant.recipient,
-            "event_id": event_id,
-            "event_time": event_time,
-            "amount": amount,
-            "asked": grant.amount,
-            "unit": grant.unit,
-            "kind": grant.kind,
-            "details": dict(grant.details),
-            "expires_at": None if grant.expires_ms is None else rfc3339(grant.expires_ms),
-        }
-        for grant, amount in zip(proposal.offers[decision.offer].grants, decision.amounts, strict=True)
+        _grant_record(proposal.tenant, key, event_time, grant, amount)
+        for grant, amount in zip(grants, amounts, strict=True)
         if amount
     ]
+
+
+def _grant_record(tenant: str, key: OrderKey, event_time: str, grant: GrantRequest, amount: int) -> dict[str, Any]:
+    return {
+        "grant_id": grant.grant_id.hex(),
+        "tenant": tenant,
+        "campaign_id": grant.campaign,
+        "campaign_version": grant.version,
+        "user_id": grant.recipient,
+        "event_id": key.event_id,
+        "event_time": event_time,
+        "amount": amount,
+        "asked": grant.amount,
+        "unit": grant.unit,
+        "kind": grant.kind,
+        "details": dict(grant.details) if grant.details else {},
+        "expires_at": None if grant.expires_ms is None else rfc3339(grant.expires_ms),
+    }
 
 
 def denial_records(settled: Settled) -> list[dict[str, Any]]:

@@ -149,7 +149,7 @@ def write_dead_letters(letters: list[DeadLetter], lines: IO[bytes], container: C
     """Append letters as JSON lines and as Avro records."""
     for letter in letters:
         lines.write(dead_letter_json(letter) + b"\n")
-    container.write(letter.record() for letter in letters)
+    container.write([letter.record() for letter in letters])
 
 
 def dead_letter_json(letter: DeadLetter) -> bytes:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 def collect_rarely() -> None:
     """For the rest of a worker's life; steps that work on whole histories call it in their setup."""
     gc.freeze()
-    gc.set_threshold(200_000, 50, 100)
+    gc.set_threshold(200_000, 10_000, 100)
 
 
 @contextmanager

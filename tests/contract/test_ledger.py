@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from schemas.order_keys import OrderKey
-from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, Charge, GrantRequest, LimitSpec, Offer, Proposal
+from schemas.proposals import AMOUNT_LIMIT, CAP_LIMIT, Charge, GrantRequest, LimitSpec, Offer, Proposal, packed_route
 from schemas.results import Outcome, Reason, WhenFull
 from tests.support.ledgers import DAY_MS, TENANT, a_grant, a_proposal, a_single, amounts, an_account, capped
 from transforms.budget.ports import BATCH_MAX
@@ -205,7 +205,7 @@ def test_user_ids_are_data(ledger: Any) -> None:
     users = ["a:b", "a", "a:", "{x}", "\x00", "é" * 60]
     batch = [
         Proposal(TENANT, OrderKey(0, 2, user, user, 1, "c1"), (Offer((GrantRequest(
-            bytes([i]) * 16, "", "c1", "v", user, 1, "points", (Charge("tenant"), Charge("campaign/c1", (("user", 0),)))),)),))
+            bytes([i]) * 16, "", "c1", "v", user, 1, "points", packed_route((Charge("tenant"), Charge("campaign/c1", (("user", 0),))))),)),))
         for i, user in enumerate(users)
     ]  # fmt: skip
     assert all(decision.outcome is Outcome.GRANTED for decision in ledger.decide(batch))

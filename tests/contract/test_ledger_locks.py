@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from schemas.proposals import Charge, GrantRequest, Hold, LimitSpec, Lock, digest
+from schemas.proposals import Charge, GrantRequest, Hold, LimitSpec, Lock, digest, packed_route
 from schemas.results import Outcome, Reason, WhenFull
 from tests.support.ledgers import (
     a_grant,
@@ -92,9 +92,9 @@ def test_every_account_of_the_path_can_cool_down(ledger: Any, account: str) -> N
     ledger.define([an_account(name, *([cooldown] if name == account else [])) for name in names])
 
     def at(time_ms: int) -> Any:
-        charges = tuple(Charge(name, SLICES) for name in names)
+        route = packed_route(tuple(Charge(name, SLICES) for name in names))
         name = digest(("at", str(time_ms)))
-        return a_proposal((GrantRequest(name, "", "c1", "v", "u1", 1, "points", charges),), at_ms=time_ms)
+        return a_proposal((GrantRequest(name, "", "c1", "v", "u1", 1, "points", route),), at_ms=time_ms)
 
     decisions = ledger.decide([at(0), at(9), at(10)])
     assert amounts(decisions) == [1, Reason.COOLDOWN, 1] and decisions[1].account == account

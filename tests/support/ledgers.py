@@ -20,6 +20,7 @@ from schemas.proposals import (
     Request,
     Reversal,
     digest,
+    packed_route,
 )
 from schemas.results import WhenFull
 from transforms.budget.ports import COOLDOWN
@@ -44,7 +45,7 @@ def a_grant(
 ) -> GrantRequest:
     charges = (*(Charge(account, (), cost) for account in path), Charge(f"campaign/{campaign}", slices))
     return GrantRequest(
-        digest(("test", occurrence)), "d1", campaign, "v1", user, amount, "points", charges, lock=lock
+        digest(("test", occurrence)), "d1", campaign, "v1", user, amount, "points", packed_route(charges, lock)
     )  # fmt: skip
 
 
@@ -148,7 +149,7 @@ def grants(draw: st.DrawFn) -> GrantRequest:
     user = draw(st.sampled_from(["u1", "u2", "ü:\x00"]))
     return GrantRequest(
         digest(("test", campaign, str(draw(OCCURRENCES)))), draw(st.sampled_from(GENERATIONS)), campaign, "v1", user,
-        amount, "points", charges, lock=draw(st.sampled_from(LOCKS)),
+        amount, "points", packed_route(charges, draw(st.sampled_from(LOCKS))),
     )  # fmt: skip
 
 

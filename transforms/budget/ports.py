@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 from schemas.proposals import (
@@ -16,6 +17,7 @@ from schemas.proposals import (
     Proposal,
     Request,
     Reversal,
+    unpacked_route,
 )
 from schemas.results import WhenFull
 
@@ -163,22 +165,30 @@ def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
     for request in requests:
         if request.tenant != tenant:
             raise ValueError(f"a request of {request.tenant!r} at the root {tenant!r}")
-        if isinstance(request, Reversal):
-            _require_valid_reversal(request)
-        else:
+        if isinstance(request, Proposal):
             _require_valid_proposal(request)
+        else:
+            _require_valid_reversal(request)
 
 
 def _require_valid_proposal(proposal: Proposal) -> None:
-    if not proposal.offers or not all(offer.grants for offer in proposal.offers):
-        raise ValueError("a proposal has offers, and an offer has grants")
+    if not proposal.offers:
+        raise ValueError("a proposal has offers")
     for offer in proposal.offers:
+        if not offer.grants:
+            raise ValueError("an offer has grants")
         if len(offer.grants) > 1 and len({_name(grant) for grant in offer.grants}) < len(offer.grants):
             raise ValueError("an offer has a grant twice")
         for grant in offer.grants:
-            for charge in grant.charges:
-                if charge.cost is not None and not 1 <= charge.cost < AMOUNT_LIMIT:
-                    raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {charge.cost}")
+            cost = _wrong_cost(grant.route)
+            if cost is not None:
+                raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
+
+
+@lru_cache(maxsize=10_000)
+def _wrong_cost(route: bytes) -> int | None:
+    costs = [charge.cost for charge in unpacked_route(route).charges if charge.cost is not None]
+    return next((cost for cost in costs if not 1 <= cost < AMOUNT_LIMIT), None)
 
 
 def _name(grant: GrantRequest) -> tuple[str, str, bytes]:

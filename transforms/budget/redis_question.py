@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
 
 from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import DAY_MS
-from schemas.proposals import Charge, Decision, Lock, Proposal, Request, Reversal
+from schemas.proposals import AMOUNT_LIMIT, Decision, GrantRequest, Hold, Proposal, Request, Reversal, unpacked_route
 from schemas.results import Outcome, Reason
 
 pack = msgspec.msgpack.Encoder().encode
@@ -27,7 +28,7 @@ class Question:
     """The decide script's arguments. Routes, homes and users that repeat within the batch are sent once."""
 
     def __init__(self, requests: Sequence[Request]) -> None:
-        self._routes: dict[tuple[tuple[Charge, ...], Lock | None], int] = {}
+        self._routes: dict[bytes, int] = {}
         self._homes: dict[str, int] = {}
         self._users: dict[str, int] = {}
         self._route_of: list[int] = []
@@ -38,11 +39,11 @@ class Question:
         self._decision_ids: list[bytes] = []
         self._extra: list[bytes] = []
         shapes = [
-            self._reversal(request) if isinstance(request, Reversal) else self._proposal(request)
+            self._proposal(request) if isinstance(request, Proposal) else self._reversal(request)
             for request in requests
         ]
         columns = [
-            [_route(charges, lock) for charges, lock in self._routes],
+            [_wire_of(route) for route in self._routes],
             list(self._homes),
             list(self._users),
             self._route_of,
@@ -52,31 +53,34 @@ class Question:
             [request.key.time_ms for request in requests],
             shapes,
         ]
-        newest = max(request.key for request in requests).packed()
+        newest = max([request.key for request in requests]).packed()
         ids, decision_ids = b"".join(self._ids), b"".join(self._decision_ids)
         self.arguments = [pack(columns), pack(requests), ids, decision_ids, newest, *self._extra]
 
     def _proposal(self, proposal: Proposal) -> object:
-        offers = proposal.offers
+        offers, hold = proposal.offers, proposal.hold
+        if len(offers) == 1 and len(offers[0].grants) == 1:
+            self._grant(offers[0].grants[0])
+            return 1 if hold is None else [_SINGLE_HELD, *self._held(proposal, hold)]
         for offer in offers:
             for grant in offer.grants:
-                route = (grant.charges, grant.lock)
-                self._route_of.append(self._routes.setdefault(route, len(self._routes) + 1))
-                self._home_of.append(self._home(f"{grant.campaign}:{grant.generation}"))
-                self._user_of.append(self._users.setdefault(grant.recipient, len(self._users) + 1))
-                self._amounts.append(_sendable(grant.amount))
-                self._ids.append(grant.grant_id)
-        is_single = len(offers) == 1 and len(offers[0].grants) == 1
-        if is_single and proposal.hold is None:
-            return 1
-        place, ends = 0, 0
-        if proposal.hold is not None:
-            due = proposal.key._replace(time_ms=proposal.hold.due_ms, kind=OrderKind.TIMER)
-            place, ends = self._add(pack(proposal), due.packed()), int(proposal.hold.end == "commit")
-        if is_single:
-            return [_SINGLE_HELD, place, ends]
+                self._grant(grant)
         self._decision_ids.append(proposal.decision_id)
+        place, ends = (0, 0) if hold is None else self._held(proposal, hold)
         return [_LIST, place, ends, _day(proposal.key), *(len(offer.grants) for offer in offers)]
+
+    def _grant(self, grant: GrantRequest) -> None:
+        routes, users, amount = self._routes, self._users, grant.amount
+        self._route_of.append(routes.setdefault(grant.route, len(routes) + 1))
+        self._home_of.append(self._home(f"{grant.campaign}:{grant.generation}"))
+        self._user_of.append(users.setdefault(grant.recipient, len(users) + 1))
+        self._amounts.append(amount if type(amount) is int and 0 < amount < AMOUNT_LIMIT else _sendable(amount))
+        self._ids.append(grant.grant_id)
+
+    def _held(self, proposal: Proposal, hold: Hold) -> tuple[int, int]:
+        """Where a hold's arguments stand, and how it ends."""
+        due = proposal.key._replace(time_ms=hold.due_ms, kind=OrderKind.TIMER)
+        return self._add(pack(proposal), due.packed()), int(hold.end == "commit")
 
     def _reversal(self, reversal: Reversal) -> object:
         content = pack(reversal)
@@ -153,10 +157,12 @@ def _decision(answer: list[Any]) -> Decision:
     return Decision(outcome, rest[0], tuple(rest[1:]), **told)
 
 
-def _route(charges: tuple[Charge, ...], lock: Lock | None) -> list[object]:
+@lru_cache(maxsize=10_000)
+def _wire_of(packed: bytes) -> list[object]:
     """As in lua/parts/accounts.lua; the scripts have no null in their arrays: -1 is no cost, [] no lock."""
-    wire: list[object] = [[lock.group, lock.start_ms] if lock else []]
-    for charge in charges:
+    route = unpacked_route(packed)
+    wire: list[object] = [[route.lock.group, route.lock.start_ms] if route.lock else []]
+    for charge in route.charges:
         flat: list[object] = [charge.account, -1 if charge.cost is None else charge.cost]
         for period, start in charge.slices:
             flat += (period, start)

@@ -1,16 +1,16 @@
-"""Offers: what a firing gives, to whom, under which ids, charged to which accounts."""
+"""Offers: what a firing gives, to whom, under which ids."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from schemas.plans import Gift, GroupPlan, Plan, PlanCharge
-from schemas.proposals import Charge, GrantRequest, Lock, Offer
+from schemas.plans import Gift, GroupPlan, Plan
+from schemas.proposals import GrantRequest, Offer
 from transforms.engine.firing import Firing
 from transforms.engine.ids import GrantIds, event_generation, whose, window_generation
 from transforms.engine.incentives import incentive_amount
-from transforms.engine.windows import by_quarter, window_start
+from transforms.engine.routes import route_at
 from transforms.language.translate import compile_value
 
 Attributes = Mapping[str, Any]
@@ -39,10 +39,9 @@ class OfferMaker:
     def __init__(self, plan: Plan, tenant: str, group: GroupPlan | None) -> None:
         steps = [step.gifts for step in plan.counter.steps] if plan.counter else [plan.gifts]
         self._named = (plan.campaign, plan.version, plan.hold_ms or 0)
-        self._steps = [[_GiftMaker(gift, plan) for gift in gifts] for gifts in steps]
+        self._steps = [[_GiftMaker(gift, group) for gift in gifts] for gifts in steps]
         self._ids = GrantIds(tenant, plan.campaign, plan.series)
         self._per_value = plan.opening is not None and plan.opening.once_per_value
-        self._lock = _lock_of(group)
 
     def given(self, step: int, event: Attributes, user: Attributes, subject: str) -> Given | None:
         """Who gets how much; None where it is nothing: a part is missing or worth nothing, or a user would get two."""
@@ -74,47 +73,35 @@ class OfferMaker:
             generation = event_generation(cause.time_ms)
         else:
             generation = window_generation(0) if self._per_value else event_generation(opening.time_ms)
-        lock = self._lock(made_ms) if self._lock is not None else None
         gifts, subject = self._steps[firing.step], cause.subject
-        if len(gifts) == 1:
-            return Offer((self._grant(gifts[0], 0, given[0], firing, cause, subject, made_ms, generation, lock),)), generation
-        grants = [
-            self._grant(gift, role, given[role], firing, cause, subject, made_ms, generation, lock)
-            for role, gift in enumerate(gifts)
-        ]
+        grants = []
+        for role, gift in enumerate(gifts):
+            grant_id = self._grant_id(subject, given[role][0], role, firing, cause)
+            grants.append(self._grant(gift, given[role], grant_id, generation, made_ms))
         return Offer(tuple(grants)), generation
 
     def _grant(
-        self,
-        gift: _GiftMaker,
-        role: int,
-        given: tuple[str, int],
-        firing: Firing,
-        cause: Cause,
-        subject: str,
-        made_ms: int,
-        generation: str,
-        lock: Lock | None,
+        self, gift: _GiftMaker, given: tuple[str, int], grant_id: bytes, generation: str, made_ms: int
     ) -> GrantRequest:
         recipient, amount = given
         campaign, version, hold_ms = self._named
         expires_ms = gift.expires(made_ms + hold_ms) if gift.expires is not None else None
         return GrantRequest(
-            self._grant_id(whose(subject, recipient, role), firing, cause),
+            grant_id,
             generation,
             campaign,
             version,
             recipient,
             amount,
             gift.unit,
-            gift.charges(made_ms),
+            gift.route(made_ms),
             gift.kind,
             gift.details,
             expires_ms,
-            lock,
         )
 
-    def _grant_id(self, who: bytes, firing: Firing, cause: Cause) -> bytes:
+    def _grant_id(self, subject: str, recipient: str, role: int, firing: Firing, cause: Cause) -> bytes:
+        who = whose(subject, recipient, role)
         step, n, start_ms, opening = firing.step, firing.n, firing.start_ms, firing.opening
         if start_ms is not None:
             return self._ids.of_window(who, start_ms, step, n)
@@ -126,15 +113,15 @@ class OfferMaker:
 
 
 class _GiftMaker:
-    __slots__ = ("recipient", "amount", "unit", "kind", "details", "expires", "charges")
+    __slots__ = ("recipient", "amount", "unit", "kind", "details", "expires", "route")
 
-    def __init__(self, gift: Gift, plan: Plan) -> None:
+    def __init__(self, gift: Gift, group: GroupPlan | None) -> None:
         incentive = gift.incentive
         self.recipient = None if gift.to is None else user_named(compile_value(gift.to))
         self.amount = incentive_amount(incentive)
         self.unit, self.kind, self.details = incentive.unit, incentive.kind, incentive.details
         self.expires = _expiry(incentive.expires_after_ms, incentive.expires_at_ms)
-        self.charges = _charges_at(gift.charges)
+        self.route = route_at(gift.charges, group)
 
 
 def user_named(value: Callable[[Attributes, Attributes], Any]) -> Callable[[Attributes, Attributes], str | None]:
@@ -152,48 +139,3 @@ def _expiry(after_ms: int | None, at_ms: int | None) -> Callable[[int], int] | N
     if after_ms is not None:
         return lambda made_ms: made_ms + after_ms
     return None if at_ms is None else lambda made_ms: at_ms
-
-
-def _lock_of(group: GroupPlan | None) -> Callable[[int], Lock] | None:
-    if group is None or group.locks is None:
-        return None
-    name, find = group.group, window_start("lifetime" if group.locks == "ever" else group.locks, group.zone)
-    return lambda time_ms: Lock(name, find(time_ms))
-
-
-def _charges_at(charges: Sequence[PlanCharge]) -> Callable[[int], tuple[Charge, ...]]:
-    """The accounts of a grant at an event time. Grants of the same slices share one tuple: the ledger groups by it."""
-    finders: list[Callable[[int], int]] = []
-    for charge in charges:
-        finders += [window_start(period.removeprefix("user/"), charge.zone) for period in _timed(charge)]
-    if not finders:
-        always = _built(charges, [])
-        return lambda time_ms: always
-    built: dict[tuple[int, ...], tuple[Charge, ...]] = {}
-
-    def find(time_ms: int) -> tuple[Charge, ...]:
-        starts = tuple([find(time_ms) for find in finders])
-        found = built.get(starts)
-        if found is None:
-            if len(built) >= 1_000:
-                built.clear()
-            found = built[starts] = _built(charges, list(starts))
-        return found
-
-    return by_quarter(find)
-
-
-_ALWAYS = ("user", "user/cooldown")
-
-
-def _timed(charge: PlanCharge) -> list[str]:
-    return [period for period in charge.periods if period not in _ALWAYS]
-
-
-def _built(charges: Sequence[PlanCharge], starts: list[int]) -> tuple[Charge, ...]:
-    result = []
-    for charge in charges:
-        slices = [(period, 0) for period in charge.periods if period in _ALWAYS]
-        slices += [(period, starts.pop(0)) for period in _timed(charge)]
-        result.append(Charge(charge.account, tuple(slices), charge.cost))
-    return tuple(result)

@@ -57,8 +57,10 @@ def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int |
 
 
 def by_quarter(find: Callable[[int], T]) -> Callable[[int], T]:
-    """Remember what follows from the windows of an instant, by its quarter of an hour: since 1970 every zone has changed
-    its clock on a full quarter, so all windows of the calendar begin on one."""
+    """Remember what follows from the windows of an instant, by its quarter of an hour.
+
+    Since 1970 every zone has changed its clock on a full quarter, so all windows of the calendar begin on one.
+    """
     known: dict[int, T] = {}
 
     def found_at(time_ms: int) -> T:
