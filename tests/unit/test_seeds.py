@@ -114,3 +114,16 @@ def test_what_is_looked_back_at_counts_and_fires_nothing(
         state = done.state
         found += [request.key.event_id for request in done.requests]
     assert found == fired
+
+
+def test_what_came_since_is_bounded(tmp_path: Path) -> None:
+    sets = [numbered(a_plan_set(tmp_path / "0", OTHER), (), None)]
+    sets.append(numbered(a_plan_set(tmp_path / "1", CAMPAIGN), sets, MARCH_MS + 4 * DAY_MS))
+    timeline, state, over = Timeline(sets), UserState(), 0
+    (event,) = parsed(sets[0], purchases(6))
+    for number in range(10_002):
+        done = advance(state, event._replace(event_id=f"e{number}", time_ms=event.time_ms + number), timeline)
+        state, over = done.state, over + len(done.over_limit)
+    assert over == 2
+    entry = state.entry("c", 0)
+    assert entry is not None and entry.windows[0].value == 10_000  # type: ignore[union-attr]
