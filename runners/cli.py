@@ -11,7 +11,7 @@ import redis
 
 from runners import cli_campaigns, cli_runs
 from runners.console import error_console
-from schemas.errors import IncentiveError
+from schemas.errors import IncentiveError, UsageError
 
 _ABOUT = """\
 Incentive Stream rewards users the moment they do something worth rewarding: events in, grants out, budgets never
@@ -20,6 +20,7 @@ overrun.
   incentives demo                                     see it work on a year of real purchases
   incentives schema infer --events 'events/*.jsonl'   draft the schema file of your own events
   incentives campaign check campaigns/                is the folder right? every error names file, line and field
+  incentives campaign test campaigns/                 do the campaigns do what their tests expect?
   incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
   incentives campaign apply campaigns/                put the folder in force
   incentives live --events - < events.jsonl           run it
@@ -40,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return run(given)
     except IncentiveError as error:
         error_console().print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
     except redis.RedisError as error:
         error_console().print(f"[bold red]error:[/] the server does not answer: {_escaped(error)}", highlight=False)
         return 1

@@ -1,4 +1,4 @@
-"""Commands of campaign operators: campaign check, apply and warm, budget show, schema infer and export."""
+"""Commands of campaign operators: campaign check, test, apply and warm, budget show, schema infer and export."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runners.console import accounts_table, console
+from runners.console import accounts_table, console, report_of_test
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
 from schemas.grants import rfc3339
 from transforms.language import load_folder
 
 _RAW = argparse.RawDescriptionHelpFormatter
+
+_TEST = """\
+Run the tests that stand beside the campaigns (`test:` documents): given events, expect grants. Exit code 0 if all pass,
+1 if one fails, 2 if there is none.
+"""
 
 _APPLY = """\
 Check the folder, make or change its accounts in the ledger, and publish it as one numbered set, in force from an event
@@ -48,6 +53,10 @@ def _add_campaign(commands: Any) -> None:
     check = actions.add_parser("check", help="is the folder right?", description="Check a folder; nothing is changed.")
     check.add_argument("folder", type=Path)
     check.set_defaults(run=_check)
+    test = actions.add_parser("test", help="run the folder's tests", description=_TEST, formatter_class=_RAW)
+    test.add_argument("folder", type=Path)
+    test.add_argument("--only", metavar="TEXT", default="", help="only tests whose name has this in it")
+    test.set_defaults(run=_test)
     apply = actions.add_parser("apply", help="put the folder in force", description=_APPLY, formatter_class=_RAW)
     apply.add_argument("folder", type=Path)
     apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
@@ -71,13 +80,34 @@ def _add_warm(actions: Any) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    plan_set = load_folder(given.folder)
+    from runners.ops.campaign_tests import load_tested_folder
+
+    plan_set, tests = load_tested_folder(given.folder)
     limited = sum(bool(account.limits) for account in plan_set.accounts)
     console().print(
         f"{given.folder}: {len(plan_set.plans)} campaigns of tenant {plan_set.tenant} are right; "
-        f"{limited} accounts have limits"
+        f"{limited} accounts have limits; tests: {len(tests)}"
     )
     return 0
+
+
+def _test(given: argparse.Namespace) -> int:
+    from runners.ops.campaign_tests import load_tested_folder
+    from runners.ops.expectations import run_test
+
+    plan_set, tests = load_tested_folder(given.folder)
+    chosen = [test for test in tests if given.only in test.name]
+    if not tests:
+        raise UsageError(f"{given.folder} has no test; right would be a document that begins with test:")
+    if not chosen:
+        raise UsageError(f"--only {given.only!r}: no test has this in its name; the first is {tests[0].name!r}")
+    out, failed = console(), 0
+    for test in chosen:
+        ran = run_test(plan_set, test)
+        failed += bool(ran.differences)
+        out.print(report_of_test(ran), soft_wrap=True)
+    out.print(f"{len(chosen) - failed} of {len(chosen)} tests ok" + (f", {failed} failed" if failed else ""))
+    return 1 if failed else 0
 
 
 def _apply(given: argparse.Namespace) -> int:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 
+from runners.ops.expectations import RanTest
 from runners.ops.summary import CampaignSummary, Say, Summary
 
 
@@ -99,3 +101,21 @@ def accounts_table(accounts: list[dict[str, object]]) -> Table:
             "closed" if row["closed"] else "open",
         )
     return table
+
+
+_STYLES = {"missing": "red", "unexpected": "red", "differs": "yellow", "note": "dim"}
+
+
+def report_of_test(ran: RanTest) -> Text:
+    """One line for a test that passed; else what differs, a line each."""
+    name, place = ran.test.name, ran.test.place
+    if not ran.differences:
+        return Text.assemble(("ok   ", "green"), name)
+    report = Text.assemble(("FAIL ", "bold red"), (name, "bold"), f"  {place.file}:{place.line}")
+    lines = [(one.what, f"{one.place.file}:{one.place.line}", one.text) for one in ran.differences]
+    width = max(len(where) for _, where, _ in lines)
+    for what, where, text in lines:
+        report.append_text(Text.assemble("\n  ", (f"{what:<11}", _STYLES[what]), f"{where:<{width}}  {text}"))
+    for note in ran.notes:
+        report.append_text(Text.assemble("\n  ", (f"{'note':<11}{note}", _STYLES["note"])))
+    return report

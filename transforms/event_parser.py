@@ -45,7 +45,6 @@ class EventParser:
     """Parser of one tenant's events."""
 
     def __init__(self, schema: AttributeSchema) -> None:
-        self._schema = schema
         self._names = tuple(schema.source_name(name) for name in ENVELOPE)
         self._fields = dict(schema.event.fields)
         declared = {name: _python_type(of) for name, of in schema.event.fields}
@@ -53,6 +52,7 @@ class EventParser:
         self._event_type = _optional("Attributes", declared)
         self._dropped = tuple(name for name in self._names if name not in self._fields)
         self._decode = msgspec.json.Decoder(_line_type(self._names, declared)).decode
+        self._user_fields = dict(schema.user.fields)
         self._user_type = _optional("User", {name: _python_type(of) for name, of in schema.user.fields})
         self._user_times = _timestamp_paths(schema.user)
         self._time_cache: dict[str, int] = {}
@@ -93,11 +93,9 @@ class EventParser:
     def user_profile(self, record: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         """(user id, attributes) from a record of a users' file; raises as `from_json`."""
         user_id = _identifier(record.get(self._names[2]), self._names[2])
-        given = {name: record[name] for name, _ in self._schema.user.fields if record.get(name) is not None}
-        for path in self._user_times:
-            _times_to_ms(given, path)
+        given = {name: record[name] for name in self._user_fields if record.get(name) is not None}
         try:
-            return user_id, _without_nulls(msgspec.convert(given, self._user_type))
+            return user_id, self._of_user(given)
         except msgspec.ValidationError as error:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"user {user_id!r}: {error}") from None
 
@@ -113,15 +111,23 @@ class EventParser:
             if not isinstance(segment, str) or not segment:
                 raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"segment = {segment!r} names no segment")
             return {"segment": segment}
-        named = {name: record[name] for name, _ in self._schema.user.fields if name in record}
+        named = {name: record[name] for name in self._user_fields if name in record}
         given = {name: value for name, value in named.items() if value is not None}
-        for path in self._user_times:
-            _times_to_ms(given, path)
         try:
-            told = _without_nulls(msgspec.convert(given, self._user_type))
+            told = self._of_user(given)
         except msgspec.ValidationError as error:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"{PROFILE_UPDATED}: {error}") from None
         return {**told, **dict.fromkeys(named.keys() - given.keys())}
+
+    def _of_user(self, given: dict[str, Any]) -> dict[str, Any]:
+        """A user's attributes, checked; raises msgspec.ValidationError for one of another type."""
+        for name in self._user_times:
+            _times_to_ms(given, name)
+        told = _without_nulls(msgspec.convert(given, self._user_type))
+        for name in self._user_times:
+            if name in told:
+                told[name] = _timestamps(told[name], self._user_fields[name], name)
+        return told
 
     def _checked(self, record: dict[str, Any]) -> Event:
         """From a line of the declared types: only what a type cannot say is left to check."""
@@ -150,7 +156,7 @@ class EventParser:
             if type(time) is str:
                 self._remember(time, time_ms)
         kept = attributes
-        if self._times:
+        if self._times and event_type not in PROFILE_TYPES:
             kept = _without_nulls(kept)
             for name in self._times:
                 if name in kept:

@@ -1,4 +1,4 @@
-"""Every example of docs/campaigns.md is a right campaign file."""
+"""Every example of docs/campaigns.md is a right campaign file, and the tests among them pass."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from transforms.language import load_folder
+from runners.ops.campaign_tests import load_tested_folder
+from runners.ops.expectations import run_test
 
 PAGE = (Path(__file__).parents[2] / "docs" / "campaigns.md").read_text()
 EXAMPLES = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
@@ -21,4 +22,8 @@ def test_the_page_has_examples() -> None:
 def test_an_example_is_right(example: str, tmp_path: Path) -> None:
     (tmp_path / "schema.yaml").write_text(EXAMPLES[0])
     (tmp_path / "example.yaml").write_text(example)
-    assert load_folder(tmp_path).plans
+    plan_set, tests = load_tested_folder(tmp_path)
+    assert plan_set.plans
+    assert len(tests) == example.count("\ntest: ")
+    for test in tests:
+        assert run_test(plan_set, test).differences == ()

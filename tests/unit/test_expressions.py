@@ -9,13 +9,13 @@ import pytest
 from schemas.attributes import AttributeSchema, ListOf, Record, parse_type
 from schemas.errors import ExpressionError
 from transforms.language.expressions import check
+from transforms.language.terms import equality_terms, range_terms
 from transforms.language.translate import (
     attributes_read,
     compile_condition,
     compile_item_condition,
     compile_item_value,
     compile_value,
-    equality_terms,
 )
 
 
@@ -136,3 +136,12 @@ def test_terms_for_the_index() -> None:
     ]
     assert equality_terms(check("event.country == 'jp' || event.ok", SCHEMA, result="bool")) == []
     assert attributes_read(check("has(event.ok) && user.tier == 'a'", SCHEMA, result="bool")) == ({"ok"}, {"tier"})
+
+
+def test_ranges_for_the_index() -> None:
+    found = check("event.amount > 4 && 10 >= event.amount && event.at < timestamp('1970-01-01T00:00:01Z')", SCHEMA,
+                  result="bool")  # fmt: skip
+    assert range_terms(found) == [("event", "amount", 4, 11), ("event", "at", None, 1_000)]
+    assert range_terms(check("event.rate <= 0.5", SCHEMA, result="bool"))[0].high > 0.5
+    for text in ("event.amount > 4 || event.ok", "event.amount != 4", "event.amount + 1 > 4", "event.scores['x'] > 4"):
+        assert range_terms(check(text, SCHEMA, result="bool")) == []

@@ -12,10 +12,11 @@ from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import GroupPlan, Plan, PlanSet, expressions_of
 from schemas.proposals import Hold
 from transforms.engine.absences import AbsenceRunner
+from transforms.engine.conditions import Attributes, Rule
 from transforms.engine.counters import CounterRunner, OpenedCounter, counter_runner
 from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
-from transforms.engine.matching import Attributes, MatchIndex, Rule
+from transforms.engine.matching import MatchIndex
 from transforms.engine.measures import Added, measure_of
 from transforms.engine.offers import OfferMaker, user_named
 from transforms.engine.refunds import RefundRunner, value_of
@@ -111,7 +112,8 @@ class CompiledCampaign:
         else:
             conditions = (*where, audience) if audience else where
             gate = gate_of(plan.schedule, plan.zone, plan.audience)
-            yield Rule(place * _ROLES + Role.COUNT, plan.event_types, conditions, plan.currency, plan.counting, gate)
+            number = place * _ROLES + Role.COUNT
+            yield Rule(number, plan.event_types, conditions, plan.currency, plan.counting, gate, plan.audience)
         for role, part in ((Role.OPEN, plan.opening), (Role.CLOSE, plan.absence), (Role.REFUND, plan.refunds)):
             if part is not None:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""

@@ -1,206 +1,213 @@
-"""Which rules does an event concern? By type, then by the most selective equality, then one function a bucket.
+"""Which rules does an event concern? By type, then by what tells its rules best apart, then by asking the few left.
 
-An event asks only the buckets its own values name, so the campaigns it does not concern cost nothing. A bucket is one
-generated function, straight-line code over the conditions of its rules: built from `ast` nodes, never from text.
+Rules are told apart by an equality, by a range of numbers or dates, by a list or a share of users (places.py): an event
+asks only those that its own values name, so the campaigns it does not concern cost nothing. Buckets that still hold
+many rules are divided again by what else those say. A bucket is built when the first event reaches it.
 """
 
 from __future__ import annotations
 
-import ast
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from functools import cached_property
+from typing import Any, cast
 
-from schemas.expressions import Expression
-from schemas.plans import Schedule
-from transforms.language.translate import (
-    EVALUATION_ERRORS,
-    HELPERS,
-    Term,
-    compile_condition,
-    equality_terms,
-    to_ast,
-)
+from transforms.engine.conditions import Asked, Attributes, Bucket, Rule, asked_of, bucket_of
+from transforms.engine.places import Place, Span, asks_by_value, keys_of, number_at
+from transforms.engine.spans import ends_of, nodes_above, nodes_of, segments_of
 
-Attributes = Mapping[str, Any]
-Gate = Callable[[str, int], bool]
-"""Asked with (subject, event time in ms): weekdays, hours, lists and shares of users."""
+_FEW = 16
+"""Rules that are asked as fast as they are looked up: measured, a failing condition costs 30 ns, a look-up 300."""
 
-Bucket = Callable[[Attributes, Attributes, int, str, list[int]], None]
-"""Appends the number of every rule of the bucket that (event, user, event time in ms, subject) meets."""
-
-
-class Rule(NamedTuple):
-    """What an event must be to concern a campaign in one way.
-
-    Attributes:
-      number: what is found. event_types: any of them.
-      conditions: all of them. currency: of the event's attribute, "" = any.
-      schedule: None = not asked of this event. gate: None = nothing more is asked.
-    """
-
-    number: int
-    event_types: tuple[str, ...]
-    conditions: tuple[Expression, ...]
-    currency: str = ""
-    schedule: Schedule | None = None
-    gate: Gate | None = None
-
-
-class _Place(NamedTuple):
-    root: str
-    name: str
-    each: bool
-
-
-_TEMPLATE = """
-def bucket(e, u, t, s, found):
-    pass
-"""
-_ASK = """
-try:
-    if CONDITION:
-        found.append(NUMBER)
-except ERRORS:
-    pass
-"""
-_ASK_SLOWLY = """
-try:
-    if CONDITION:
-        found.append(NUMBER)
-except ERRORS:
-    if SLOW(e, u, t, s):
-        found.append(NUMBER)
-"""
+_FEW_SHARES = 2
+"""A share of users is asked by a call, which costs as much as the look-up."""
 
 
 class MatchIndex:
     """The index over rules; what it finds are their numbers."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
-        general: dict[str, list[Rule]] = defaultdict(list)
-        keyed: dict[tuple[str, _Place], dict[Any, list[Rule]]] = defaultdict(lambda: defaultdict(list))
-        terms = [_terms(rule) for rule in rules]
-        distinct = _distinct_constants(terms)
-        for rule, own in zip(rules, terms, strict=True):
-            chosen = max(
-                own, key=lambda term: (len(distinct[_place(term)]) / len(term.constants), term[:3]), default=None
-            )
+    def __init__(self, rules: Iterable[Rule]) -> None:
+        by_type: dict[str, list[_Member]] = defaultdict(list)
+        for rule in rules:
+            member = _Member(rule)
             for event_type in rule.event_types:
-                if chosen is None or len(distinct[_place(chosen)]) < 2:
-                    general[event_type].append(rule)
-                    continue
-                for value in chosen.constants:
-                    keyed[event_type, _place(chosen)][value].append(rule)
-        self._general = {event_type: _bucket(members) for event_type, members in general.items()}
-        self._keyed: dict[str, list[tuple[_Place, dict[Any, Bucket]]]] = {}
-        for (event_type, place), by_value in sorted(keyed.items(), key=lambda item: item[0]):
-            buckets = {value: _bucket(members) for value, members in by_value.items()}
-            self._keyed.setdefault(event_type, []).append((place, buckets))
+                by_type[event_type].append(member)
+        self._buckets = {
+            event_type: _buckets(members, frozenset(), inline=True) for event_type, members in by_type.items()
+        }
 
     def matching(self, event_type: str, time_ms: int, subject: str, event: Attributes, user: Attributes) -> list[int]:
         """Numbers of the rules that are met, ascending."""
         found: list[int] = []
-        bucket = self._general.get(event_type)
-        if bucket is not None:
+        for bucket in self._buckets.get(event_type, ()):
             bucket(event, user, time_ms, subject, found)
-        keyed = self._keyed.get(event_type)
-        if keyed is not None:
-            for place, buckets in keyed:
-                value = (event if place.root == "event" else user).get(place.name)
-                for one in dict.fromkeys(value or ()) if place.each else (value,):
-                    bucket = buckets.get(one)
-                    if bucket is not None:
-                        bucket(event, user, time_ms, subject, found)
+        if len(found) > 1:
             found.sort()
         return found
 
 
-def _place(term: Term) -> _Place:
-    return _Place(term.root, term.name, term.each)
+class _Member:
+    """A rule with what it can be found by, and its function, made when first asked for."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule, self.keys = rule, keys_of(rule)
+
+    @cached_property
+    def asked(self) -> Asked:
+        return asked_of(self.rule)
 
 
-def _terms(rule: Rule) -> list[Term]:
-    found = [term for expression in rule.conditions for term in equality_terms(expression)]
-    return [*found, Term("event", "currency", False, frozenset((rule.currency,)))] if rule.currency else found
+def _buckets(members: Sequence[_Member], used: frozenset[Place], inline: bool) -> list[Bucket]:
+    """What asks the members, divided by all that tells them apart but the places used above."""
+    groups = _groups(members, used)
+    rest = groups.pop(None, [])
+    found = [_in_turn(rest, inline)] if rest else []
+    for place, held in sorted(groups.items(), key=str):
+        assert place is not None
+        divided = _by_range if place.form == "range" else _by_value
+        found.append(divided(place, held, used | {place}))
+    return found
 
 
-def _distinct_constants(terms_by_rule: Iterable[Sequence[Term]]) -> dict[_Place, set[Any]]:
-    """The different constants each attribute is compared with: many = selective."""
-    values: dict[_Place, set[Any]] = defaultdict(set)
-    for terms in terms_by_rule:
-        for term in terms:
-            values[_place(term)] |= term.constants
-    return values
+def _groups(members: Sequence[_Member], used: frozenset[Place]) -> dict[Place | None, list[_Member]]:
+    """Members by the place at which each is least often asked in vain; None = by none."""
+    shares = _shares(members, used)
+    while True:
+        groups: dict[Place | None, list[_Member]] = defaultdict(list)
+        for member in members:
+            known = [(shares[place](key), place) for place, key in member.keys.items() if place in shares]
+            groups[min(known)[1] if known else None].append(member)
+        small = [place for place, held in groups.items() if place and len(held) < _least(place)]
+        if not small:
+            return groups
+        for place in small:
+            del shares[place]
 
 
-def _bucket(rules: Sequence[Rule]) -> Bucket:
-    module = ast.parse(_TEMPLATE)
-    function = module.body[0]
-    assert isinstance(function, ast.FunctionDef)
-    namespace: dict[str, Any] = dict(HELPERS, ERRORS=EVALUATION_ERRORS)
-    function.body = [_asking(rule, namespace) for rule in rules]
-    exec(compile(ast.fix_missing_locations(module), "<conditions>", "exec"), namespace)
-    bucket: Bucket = namespace["bucket"]
-    return bucket
+def _shares(members: Sequence[_Member], used: frozenset[Place]) -> dict[Place, Callable[[Any], float]]:
+    """For each place that tells members apart: a key to the share of the place's values that it takes."""
+    keys: dict[Place, list[Any]] = defaultdict(list)
+    for member in members:
+        for place, key in member.keys.items():
+            if place not in used:
+                keys[place].append(key)
+    shares = {}
+    for place, held in keys.items():
+        share = _share_of_ends(held) if place.form == "range" else _share_of_values(held)
+        if share is not None and len(held) >= _least(place):
+            shares[place] = share
+    return shares
 
 
-def _asking(rule: Rule, namespace: dict[str, Any]) -> ast.stmt:
-    """The statement that asks one rule. An error means false, unless a condition absorbs it: then ask slowly."""
-    translated = [to_ast(expression) for expression in rule.conditions]
-    tests = [*_dates(rule.schedule), *_currency(rule.currency), *(part.body for part in translated)]
-    if rule.gate is not None:
-        namespace[f"gate_{rule.number}"] = rule.gate
-        tests.append(ast.Call(_name(f"gate_{rule.number}"), [_name("s"), _name("t")], []))
-    condition = ast.BoolOp(ast.And(), tests) if len(tests) > 1 else tests[0] if tests else ast.Constant(True)
-    slowly = any(part.absorbs for part in translated)
-    if slowly:
-        namespace[f"slow_{rule.number}"] = _all_of(rule)
-    parts = {"CONDITION": condition, "NUMBER": ast.Constant(rule.number), "SLOW": _name(f"slow_{rule.number}")}
-    filled: ast.stmt = _Fill(parts).visit(ast.parse(_ASK_SLOWLY if slowly else _ASK).body[0])
-    return filled
+def _least(place: Place) -> int:
+    """How many rules a place must tell apart to be worth its look-up at each event."""
+    if place.form != "range":
+        return 1
+    return _FEW if place.source in ("event", "user", "time") else _FEW_SHARES
 
 
-def _all_of(rule: Rule) -> Callable[[Attributes, Attributes, int, str], bool]:
-    conditions = [compile_condition(expression) for expression in rule.conditions]
-    gate, currency, schedule = rule.gate, rule.currency, rule.schedule or Schedule()
-    start, end = schedule.start_ms, schedule.end_ms
-
-    def met(event: Attributes, user: Attributes, time_ms: int, subject: str) -> bool:
-        return (
-            (start is None or start <= time_ms)
-            and (end is None or time_ms < end)
-            and (not currency or event.get("currency") == currency)
-            and all(condition(event, user) for condition in conditions)
-            and (gate is None or gate(subject, time_ms))
-        )
-
-    return met
+def _share_of_values(keys: Sequence[frozenset[Any]]) -> Callable[[Any], float] | None:
+    count = len(frozenset().union(*keys))
+    return None if count < 2 else lambda key: len(key) / count
 
 
-def _dates(schedule: Schedule | None) -> list[ast.expr]:
-    tests: list[ast.expr] = []
-    if schedule is not None and schedule.start_ms is not None:
-        tests.append(ast.Compare(_name("t"), [ast.GtE()], [ast.Constant(schedule.start_ms)]))
-    if schedule is not None and schedule.end_ms is not None:
-        tests.append(ast.Compare(_name("t"), [ast.Lt()], [ast.Constant(schedule.end_ms)]))
-    return tests
+def _share_of_ends(keys: Sequence[Span]) -> Callable[[Any], float] | None:
+    ends = ends_of(keys)
+    if not ends:
+        return None
+
+    def share(key: Span) -> float:
+        first, last = segments_of(key, ends)
+        return (last - first) / (len(ends) + 1)
+
+    return share
 
 
-def _currency(currency: str) -> list[ast.expr]:
-    if not currency:
-        return []
-    of_event = ast.Subscript(_name("e"), ast.Constant("currency"), ast.Load())
-    return [ast.Compare(of_event, [ast.Eq()], [ast.Constant(currency)])]
+def _by_value(place: Place, members: Sequence[_Member], used: frozenset[Place]) -> Bucket:
+    held: dict[Any, list[_Member]] = defaultdict(list)
+    for member in members:
+        for value in member.keys[place]:
+            held[value].append(member)
+    inline = _seldom_repeated(held, members)
+    buckets: dict[Any, Bucket] = {}
+    for value, those in held.items():
+        buckets[value] = _Unbuilt(buckets, value, those, used, inline)
+    return asks_by_value(place, buckets)
 
 
-def _name(text: str) -> ast.Name:
-    return ast.Name(text, ast.Load())
+class _Unbuilt:
+    """Stands for a bucket until the first event reaches it."""
+
+    __slots__ = ("_buckets", "_inline", "_members", "_used", "_value")
+
+    def __init__(
+        self, buckets: dict[Any, Bucket], value: Any, members: Sequence[_Member], used: frozenset[Place], inline: bool
+    ) -> None:
+        self._buckets, self._value, self._members = buckets, value, members
+        self._used, self._inline = used, inline
+
+    def __call__(self, e: Attributes, u: Attributes, t: int, s: str, found: list[int]) -> None:
+        built = self._buckets[self._value] = _bucket(self._members, self._used, self._inline)
+        built(e, u, t, s, found)
 
 
-class _Fill(ast.NodeTransformer):
-    def __init__(self, parts: Mapping[str, ast.expr]) -> None:
-        self._parts = parts
+def _by_range(place: Place, members: Sequence[_Member], used: frozenset[Place]) -> Bucket:
+    spans = [(cast("Span", member.keys[place]), member) for member in members]
+    ends = ends_of(span for span, _ in spans)
+    held = nodes_of(spans, ends)
+    inline = _seldom_repeated(held, members)
+    read, ready = number_at(place), dict[int, Bucket]()
+    paths: list[list[Bucket] | None] = [None] * (len(ends) + 1)
 
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self._parts.get(node.id, node)
+    def path_of(segment: int) -> list[Bucket]:
+        nodes = [node for node in nodes_above(segment, ends) if node in held]
+        for node in nodes:
+            if node not in ready:
+                ready[node] = _bucket(held[node], used, inline)
+        return [ready[node] for node in nodes]
+
+    def ask(e: Attributes, u: Attributes, t: int, s: str, found: list[int]) -> None:
+        value = read(e, u, t, s)
+        if value is None:
+            return
+        segment = bisect_right(ends, value)
+        path = paths[segment]
+        if path is None:
+            path = paths[segment] = path_of(segment)
+        for bucket in path:
+            bucket(e, u, t, s, found)
+
+    return ask
+
+
+def _seldom_repeated(held: Mapping[Any, Sequence[_Member]], members: Sequence[_Member]) -> bool:
+    """Whether code may be written out a bucket; members that stand in many share one function each instead."""
+    return sum(map(len, held.values())) <= 2 * len(members)
+
+
+def _bucket(members: Sequence[_Member], used: frozenset[Place], inline: bool) -> Bucket:
+    if len(members) < _FEW:
+        return _in_turn(members, inline)
+    buckets = _buckets(members, used, inline)
+    if len(buckets) == 1:
+        return buckets[0]
+
+    def ask(e: Attributes, u: Attributes, t: int, s: str, found: list[int]) -> None:
+        for bucket in buckets:
+            bucket(e, u, t, s, found)
+
+    return ask
+
+
+def _in_turn(members: Sequence[_Member], inline: bool) -> Bucket:
+    if inline:
+        return bucket_of([member.rule for member in members])
+    asked = [(member.rule.number, member.asked) for member in members]
+
+    def ask(e: Attributes, u: Attributes, t: int, s: str, found: list[int]) -> None:
+        for number, met in asked:
+            if met(e, u, t, s):
+                found.append(number)
+
+    return ask

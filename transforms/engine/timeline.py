@@ -9,6 +9,7 @@ from schemas.errors import InvariantError
 from schemas.events import Event
 from schemas.plans import Plan, PlanSet
 from transforms.engine.campaigns import CompiledSet
+from transforms.language.collector import nothing_collected
 
 
 class Timeline:
@@ -49,7 +50,8 @@ class Timeline:
         return self._compiled[place] or self._compile(place)
 
     def _compile(self, place: int) -> CompiledSet:
-        compiled = self._compiled[place] = CompiledSet(self._sets[place], self._cut_overs(place))
+        with nothing_collected():
+            compiled = self._compiled[place] = CompiledSet(self._sets[place], self._cut_overs(place))
         return compiled
 
     def _cut_overs(self, place: int) -> dict[str, int]:

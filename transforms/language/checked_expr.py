@@ -99,7 +99,8 @@ class Checked:
 
 def kind(node: Any) -> str:
     """Which of the seven forms a node has: "const_expr", "ident_expr", "select_expr", ..."""
-    return str(node.WhichOneof("kind"))
+    form: str = node.WhichOneof("kind")
+    return form
 
 
 def children(node: Any) -> Iterator[Any]:

@@ -18,7 +18,7 @@ from schemas.attributes import ENVELOPE_TYPES, AttributeSchema, AttributeType, L
 from schemas.errors import ExpressionError
 from schemas.expressions import Expression
 from transforms.language.checked_expr import Checked, constant, kind, quantifier, walk
-from transforms.language.translate import UnsupportedError, to_ast
+from transforms.language.translate import UnsupportedError, fast_form, parsed
 
 TEXT_BYTES_MAX = 4_096
 NODES_MAX = 300
@@ -58,17 +58,15 @@ def _checked(
     except RuntimeError as error:
         _refuse(str(error), schema, item)
     raw: bytes = compiled.serialize()
-    positions = _positions(raw)
     _require_result(compiled.return_type().name(), result)
-    checked = Checked(raw)
+    checked = parsed(raw)
     try:
         _require_bounds(checked)
-        expression = Expression(text, raw, result)
-        to_ast(expression)
+        fast_form(checked)
     except UnsupportedError as error:
-        line, column = _place(text, positions.get(error.node_id, 0))
+        line, column = _place(text, _positions(raw).get(error.node_id, 0))
         raise ExpressionError(str(error), line, column) from None
-    return expression
+    return Expression(text, raw, result)
 
 
 def _require_result(found: str, result: str) -> None:
@@ -90,11 +88,12 @@ def _require_bounds(checked: Checked) -> None:
     if len(nodes) > NODES_MAX:
         raise UnsupportedError(f"an expression has at most {NODES_MAX} parts, this one {len(nodes)}")
     for node in nodes:
-        if kind(node) == "comprehension_expr":
+        form = kind(node)
+        if form == "comprehension_expr":
             inner = [each for each in walk(node) if each is not node and kind(each) == "comprehension_expr"]
             if inner and quantifier(node):
                 raise UnsupportedError("exists and all cannot stand inside one another", inner[0].id)
-        if kind(node) == "call_expr" and node.call_expr.function == "matches":
+        if form == "call_expr" and node.call_expr.function == "matches":
             _require_pattern(node)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic.json_schema import models_json_schema
 
-from schemas.campaigns import Campaign, EventSchema, Tenant, Theme, UserSchema
+from schemas.campaign_tests import CampaignTest
+from schemas.campaigns import Campaign, EventSchema, Group, Tenant, Theme, UserSchema
 
-_MODELS = (Campaign, Theme, Tenant, EventSchema, UserSchema)
+_MODELS = (Campaign, Group, Theme, Tenant, EventSchema, UserSchema, CampaignTest)
 
 
 def export() -> dict[str, Any]:

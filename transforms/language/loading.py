@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,7 +16,9 @@ from schemas.campaigns import DOCUMENTS, Campaign, EventSchema, Group, Tenant, T
 from schemas.errors import CampaignFileError
 from transforms.language.yaml_source import Document, Place, SourceError, read_documents
 
-KINDS = (*DOCUMENTS, "schema")
+KINDS = (*DOCUMENTS, "schema", "test")
+
+AModel = TypeVar("AModel", bound=BaseModel)
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Folder:
     groups: dict[str, Loaded] = field(default_factory=dict)
     tenants: list[Loaded] = field(default_factory=list)
     schemas: dict[str, Loaded] = field(default_factory=dict)
+    tests: list[Document] = field(default_factory=list)
+    """Unread: only who asks for tests is stopped by a mistake in one."""
     problems: list[tuple[Place, str]] = field(default_factory=list)
     unread: set[str] = field(default_factory=set)
     """Of what could not be read: "file", or "events" and "users" for schemas. Nothing is told to be missing then."""
@@ -80,10 +84,13 @@ def _take(folder: Folder, document: Document) -> None:
         hint = meant(first, KINDS)
         folder.problem(document.place(()), f"a document begins with one of {', '.join(KINDS)}, not {first!r}{hint}")
         return
+    if first == "test":
+        folder.tests.append(document)
+        return
     if first == "schema":
         _take_schema(folder, document)
         return
-    model = _validated(folder, DOCUMENTS[first], document)
+    model = validated(folder, DOCUMENTS[first], document)
     if model is not None:
         _keep(folder, first, Loaded(model, document))
 
@@ -131,14 +138,15 @@ def _take_schema(folder: Folder, document: Document) -> None:
         other = folder.schemas[of].document.place(("schema",))
         folder.problem(document.place(("schema",)), f"the schema of {of} stands twice; the other at {other}")
         return
-    model = _validated(folder, kinds[of], document)
+    model = validated(folder, kinds[of], document)
     if model is None:
         folder.unread.add(of)
     else:
         folder.schemas[of] = Loaded(model, document)
 
 
-def _validated(folder: Folder, model: type[BaseModel], document: Document) -> BaseModel | None:
+def validated(folder: Folder, model: type[AModel], document: Document) -> AModel | None:
+    """A document as a model; None if something in it is wrong, which is noted then."""
     try:
         return model.model_validate(document.content)
     except ValidationError as error:
@@ -166,7 +174,7 @@ def _tell(folder: Folder, model: type[BaseModel], document: Document, found: Any
     if kind == "missing":
         missing = found["loc"][-1]
         message, name = f"{missing}: is missing", ".".join(str(part) for part in path if part != missing)
-    elif kind == "literal_error":
+    elif kind in ("literal_error", "enum"):
         known = re.findall(r"'([^']*)'", found["ctx"]["expected"])
         message = f"{value!r} is not known{meant(str(value), known)}; known: {', '.join(known)}"
     elif kind in _WANTED:

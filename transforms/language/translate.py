@@ -155,8 +155,13 @@ class Translated(NamedTuple):
 
 def to_ast(expression: Expression) -> Translated:
     """The fast form of an expression."""
-    checked = _parsed(expression.checked)
-    return Translated(_Translation(checked, lazy=False).of(checked.expr), _absorbs(checked.expr))
+    checked = parsed(expression.checked)
+    return Translated(fast_form(checked), _absorbs(checked.expr))
+
+
+def fast_form(checked: Checked) -> ast.expr:
+    """The body alone. Raises UnsupportedError for a form of CEL that is not translated."""
+    return _Translation(checked, lazy=False).of(checked.expr)
 
 
 def compile_condition(expression: Expression) -> Callable[[Attributes, Attributes], bool]:
@@ -179,49 +184,19 @@ def compile_item_value(expression: Expression) -> Callable[[Attributes, Attribut
     return _value(expression, ("e", "u", "item"))
 
 
-class Term(NamedTuple):
-    """A conjunct that pins an attribute to constants, for an index.
-
-    Attributes:
-      root: "event" or "user". name: of its attribute.
-      each: the attribute is an array of which one element is such a constant; else it is one itself.
-    """
-
-    root: str
-    name: str
-    each: bool
-    constants: frozenset[Any]
-
-
-def equality_terms(expression: Expression) -> list[Term]:
-    """The conjuncts `event.NAME == constant`, `event.NAME in [constants]`, `constant in event.NAME`; of user, too."""
-    terms = []
-    for node in _conjuncts(_parsed(expression.checked).expr):
-        if kind(node) != "call_expr" or node.call_expr.function not in ("_==_", "@in"):
-            continue
-        left, right = node.call_expr.args
-        if node.call_expr.function == "_==_" and kind(left) == "const_expr":
-            left, right = right, left
-        each = node.call_expr.function == "@in" and kind(left) == "const_expr" and kind(right) == "select_expr"
-        if each:
-            left, right = right, left
-        found, constants = _attribute(left), _constants(right)
-        if found is not None and constants:
-            terms.append(Term(*found, each, frozenset(constants)))
-    return terms
-
-
+@lru_cache(maxsize=20_000)
 def attributes_read(expression: Expression) -> tuple[frozenset[str], frozenset[str]]:
     """Names of the event's and of the user's attributes that an expression reads."""
     read: dict[str, set[str]] = {"event": set(), "user": set()}
-    for node in walk(_parsed(expression.checked).expr):
+    for node in walk(parsed(expression.checked).expr):
         if kind(node) == "select_expr" and kind(node.select_expr.operand) == "ident_expr":
             read.setdefault(node.select_expr.operand.ident_expr.name, set()).add(node.select_expr.field)
     return frozenset(read["event"]), frozenset(read["user"])
 
 
 @lru_cache(maxsize=20_000)
-def _parsed(raw: bytes) -> Checked:
+def parsed(raw: bytes) -> Checked:
+    """The tree of an expression's bytes."""
     return Checked(raw)
 
 
@@ -258,7 +233,7 @@ def _value(expression: Expression, names: tuple[str, ...]) -> Callable[..., Any]
 
 @lru_cache(maxsize=20_000)
 def _function(expression: Expression, names: tuple[str, ...], *, lazy: bool) -> Callable[..., Any]:
-    checked = _parsed(expression.checked)
+    checked = parsed(expression.checked)
     body = _Translation(checked, lazy).of(checked.expr)
     wrapped = ast.fix_missing_locations(ast.Expression(_lambda(names, body)))
     function: Callable[..., Any] = eval(compile(wrapped, "<expression>", "eval"), dict(HELPERS))
@@ -415,13 +390,14 @@ def timestamp_constant(node: Any) -> int:
 
 def _membership(values: Any) -> ast.expr | None:
     """A list of constants as a set; booleans apart, since 1 == True in Python."""
-    constants = _constants(values)
-    if not constants or any(isinstance(value, float) for value in constants):
+    found = constants(values)
+    if not found or any(isinstance(value, float) for value in found):
         return None
-    return ast.Constant(frozenset(constants))  # type: ignore[arg-type]
+    return ast.Constant(frozenset(found))  # type: ignore[arg-type]
 
 
-def _constants(node: Any) -> list[Any] | None:
+def constants(node: Any) -> list[Any] | None:
+    """The value of a constant, or those of a list of constants; None for anything else."""
     if kind(node) == "const_expr":
         return [constant(node)]
     if kind(node) != "list_expr" or any(kind(element) != "const_expr" for element in node.list_expr.elements):
@@ -429,24 +405,16 @@ def _constants(node: Any) -> list[Any] | None:
     return [constant(element) for element in node.list_expr.elements]
 
 
-def _attribute(node: Any) -> tuple[str, str] | None:
-    """(root, name) of `event.NAME` or `user.NAME`."""
-    if kind(node) != "select_expr" or node.select_expr.test_only:
-        return None
-    operand = node.select_expr.operand
-    root = operand.ident_expr.name if kind(operand) == "ident_expr" else ""
-    return (root, str(node.select_expr.field)) if root in ("event", "user") else None
-
-
-def _conjuncts(node: Any) -> list[Any]:
+def conjuncts(node: Any) -> list[Any]:
+    """The parts of a conjunction; of anything else, itself."""
     if kind(node) == "call_expr" and node.call_expr.function == "_&&_":
-        return [part for argument in node.call_expr.args for part in _conjuncts(argument)]
+        return [part for argument in node.call_expr.args for part in conjuncts(argument)]
     return [node]
 
 
 def _absorbs(expr: Any) -> bool:
     """Whether an error inside may leave the whole true: not in a conjunction of plain terms."""
-    for conjunct in _conjuncts(expr):
+    for conjunct in conjuncts(expr):
         for node in walk(conjunct):
             if kind(node) == "comprehension_expr" or (
                 kind(node) == "call_expr" and node.call_expr.function in ("_&&_", "_||_")

@@ -50,6 +50,7 @@ class Node(NamedTuple):
 
 
 _NOTHING: dict[str | int, Any] = {}
+_NULLS = ("", "~", "null", "Null", "NULL")
 
 
 class Source:
@@ -79,7 +80,19 @@ class Document(NamedTuple):
 
     def holds(self, path: KeyPath) -> bool:
         """Whether there is a value at a path."""
-        return self._nearest(path)[1] == len(path)
+        value: Any = self.content
+        for part in path:
+            if not (
+                part in value if isinstance(value, dict) else isinstance(value, list) and part in range(len(value))
+            ):
+                return False
+            value = value[part]
+        return True
+
+    def is_null(self, path: KeyPath) -> bool:
+        """Whether a value is YAML's null: `null`, `~` or nothing, without quotes."""
+        event = self._nearest(path)[0].event
+        return type(event) is yaml.ScalarEvent and not event.style and event.value in _NULLS
 
     def place(self, path: KeyPath) -> Place:
         """The place of a value, or of the nearest thing above it."""
@@ -158,7 +171,9 @@ class _Builder:
             for event in _first_events(self._loader):
                 content = self._value(event, 0)
                 if not isinstance(content, dict):
-                    wanted = "a document is a mapping; it begins with campaign:, theme:, tenant: or schema:"
+                    wanted = (
+                        "a document is a mapping; it begins with campaign:, group:, theme:, tenant:, schema: or test:"
+                    )
                     raise self._error(event, wanted)
                 yield Document(content, source, nth)
                 nth += 1
