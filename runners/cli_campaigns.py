@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runners.console import accounts_table, console, report_of_test
+from runners.console import accounts_table, console, error_console, report_of_test
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
 from schemas.grants import rfc3339
@@ -149,7 +149,8 @@ def _warm(given: argparse.Namespace) -> int:
         console().print(f"{warmed.unreadable:,} records are no events (a backtest tells why)")
     if warmed.too_large:
         users = ", ".join(warmed.too_large[:5])
-        raise UsageError(f"{len(warmed.too_large):,} users have no seed, theirs would be too large: {users}")
+        error_console().print(f"{len(warmed.too_large):,} users have no seed, theirs would be too large: {users}")
+        return 1
     return 0
 
 

@@ -215,8 +215,8 @@ def test_apply_says_what_is_to_be_warmed_and_refuses_what_cannot_be(
         assert main(["campaign", "apply", str(later), "--server", server.url]) == 0
         assert "looks back" not in capsys.readouterr().out
         command = ["campaign", "warm", "--events", str(tmp_path / "none"), "--out", str(tmp_path / "seeds")]
-        assert main([*command, "--campaign", "thanks", "--server", server.url]) == 1
-        assert main([*command, "--campaign", "sent", "--server", server.url]) == 1
+        assert main([*command, "--campaign", "thanks", "--server", server.url]) == 2
+        assert main([*command, "--campaign", "sent", "--server", server.url]) == 2
     told = capsys.readouterr().err
     assert "has no lookback:" in told.replace("\n", " ") and "there is after-mailing, anew" in told.replace("\n", " ")
 
