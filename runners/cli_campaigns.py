@@ -16,6 +16,11 @@ from transforms.language import load_folder
 
 _RAW = argparse.RawDescriptionHelpFormatter
 
+_CHECK = """\
+Check a folder; nothing is changed. Of a right one it tells the worst case (of a grant, a user, and in all, in minor
+units), rewards that trigger rewards, and campaigns that one event can fire together.
+"""
+
 _TEST = """\
 Run the tests that stand beside the campaigns (`test:` documents): given events, expect grants. Exit code 0 if all pass,
 1 if one fails, 2 if there is none.
@@ -50,8 +55,9 @@ def add_commands(commands: Any) -> None:
 def _add_campaign(commands: Any) -> None:
     campaign = commands.add_parser("campaign", help="check campaign files, put them in force")
     actions = campaign.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="is the folder right?", description="Check a folder; nothing is changed.")
+    check = actions.add_parser("check", help="is the folder right?", description=_CHECK, formatter_class=_RAW)
     check.add_argument("folder", type=Path)
+    check.add_argument("--json", action="store_true", help="as JSON")
     check.set_defaults(run=_check)
     test = actions.add_parser("test", help="run the folder's tests", description=_TEST, formatter_class=_RAW)
     test.add_argument("folder", type=Path)
@@ -80,14 +86,20 @@ def _add_warm(actions: Any) -> None:
 
 
 def _check(given: argparse.Namespace) -> int:
-    from runners.ops.campaign_tests import load_tested_folder
+    from runners.check_output import print_report
+    from runners.ops.checking import as_json, check_folder
 
-    plan_set, tests = load_tested_folder(given.folder)
+    report = check_folder(given.folder)
+    if given.json:
+        print(json.dumps(as_json(report), indent=2))
+        return 0
+    plan_set = report.plan_set
     limited = sum(bool(account.limits) for account in plan_set.accounts)
     console().print(
         f"{given.folder}: {len(plan_set.plans)} campaigns of tenant {plan_set.tenant} are right; "
-        f"{limited} accounts have limits; tests: {len(tests)}"
+        f"{limited} accounts have limits; tests: {report.tests}"
     )
+    print_report(console(), report)
     return 0
 
 
@@ -95,7 +107,7 @@ def _test(given: argparse.Namespace) -> int:
     from runners.ops.campaign_tests import load_tested_folder
     from runners.ops.expectations import run_test
 
-    plan_set, tests = load_tested_folder(given.folder)
+    _, plan_set, tests = load_tested_folder(given.folder)
     chosen = [test for test in tests if given.only in test.name]
     if not tests:
         raise UsageError(f"{given.folder} has no test; right would be a document that begins with test:")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, Tag, field_validator, model_validator
 
-from schemas.campaign_parts import Active, Audience, ByForm, Grants, Part
+from schemas.campaign_parts import Active, Audience, ByForm, Grants, OneOrMore, Part
 from schemas.scalars import Cap, Cel, DurationMs, GrantAmount, Id, Unit, Zone
 from schemas.triggers import Refunds, Trigger
 
@@ -167,6 +167,9 @@ class EventSchema(Part):
         {}, description="canonical name: the source's name, where they differ"
     )
     attributes: dict[str, Any] = Field({}, description="name: type, as int, string, [string], [{name: type}]")
+    follows: dict[str, Annotated[tuple[Unit, ...], OneOrMore]] = Field(
+        {}, description="event type: unit of the grants whose use other systems publish as such events"
+    )
 
 
 class UserSchema(Part):

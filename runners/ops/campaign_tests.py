@@ -55,8 +55,9 @@ class ReadyTest:
 
 
 class TestedFolder(NamedTuple):
-    """A folder's plans and its tests, in the order of the files."""
+    """A folder, its plans, and its tests in the order of the files."""
 
+    folder: Folder
     plan_set: PlanSet
     tests: tuple[ReadyTest, ...]
 
@@ -78,7 +79,7 @@ def load_tested_folder(path: Path) -> TestedFolder:
             folder.problem(document.place(("test",)), f"this test stands twice; the other at {tests[model.test].place}")
         tests[model.test] = _Reading(folder, document, model, plan_set, parser).test()
     folder.require_right()
-    return TestedFolder(plan_set, tuple(tests.values()))
+    return TestedFolder(folder, plan_set, tuple(tests.values()))
 
 
 class _Reading:

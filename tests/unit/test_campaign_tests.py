@@ -69,7 +69,7 @@ def loaded(path: Path, test: str) -> ReadyTest:
 
 
 def ran(path: Path, test: str) -> RanTest:
-    plan_set, tests = load_tested_folder(folder_with(path, test))
+    _, plan_set, tests = load_tested_folder(folder_with(path, test))
     return run_test(plan_set, tests[0])
 
 
@@ -275,7 +275,7 @@ def test_check_reads_tests_too(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 
 def test_the_examples_do_what_their_tests_promise() -> None:
-    plan_set, tests = load_tested_folder(Path("examples/complete_journey"))
+    _, plan_set, tests = load_tested_folder(Path("examples/complete_journey"))
     assert len(tests) >= 8
     assert [ran.differences for ran in (run_test(plan_set, test) for test in tests)] == [()] * len(tests)
 

@@ -22,7 +22,7 @@ def test_the_page_has_examples() -> None:
 def test_an_example_is_right(example: str, tmp_path: Path) -> None:
     (tmp_path / "schema.yaml").write_text(EXAMPLES[0])
     (tmp_path / "example.yaml").write_text(example)
-    plan_set, tests = load_tested_folder(tmp_path)
+    _, plan_set, tests = load_tested_folder(tmp_path)
     assert plan_set.plans
     assert len(tests) == example.count("\ntest: ")
     for test in tests:

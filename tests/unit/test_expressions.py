@@ -141,7 +141,7 @@ def test_terms_for_the_index() -> None:
 def test_ranges_for_the_index() -> None:
     found = check("event.amount > 4 && 10 >= event.amount && event.at < timestamp('1970-01-01T00:00:01Z')", SCHEMA,
                   result="bool")  # fmt: skip
-    assert range_terms(found) == [("event", "amount", 4, 11), ("event", "at", None, 1_000)]
+    assert range_terms(found) == [("event", "amount", 5, 11), ("event", "at", None, 1_000)]
     assert range_terms(check("event.rate <= 0.5", SCHEMA, result="bool"))[0].high > 0.5
     for text in ("event.amount > 4 || event.ok", "event.amount != 4", "event.amount + 1 > 4", "event.scores['x'] > 4"):
         assert range_terms(check(text, SCHEMA, result="bool")) == []

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transforms.engine.windows import window_end, window_start
+from transforms.engine.windows import window_end, window_start, windows_touched
 
 # Days of 23 to 25 hours, half-hour shifts, and (Apia) a whole day that does not occur elsewhere in its history.
 ZONES = ["UTC", "America/New_York", "Asia/Kolkata", "America/Sao_Paulo", "Australia/Lord_Howe", "Pacific/Apia"]
@@ -55,3 +55,22 @@ def test_windows_follow_each_other_without_gap_or_overlap(period: str, zone: str
     assert end is not None and start <= time_ms < end
     assert start_of(start) == start and start_of(end) == end and start_of(end - 1) == start
     assert end - start <= timedelta(days=32).total_seconds() * 1000
+
+
+@pytest.mark.parametrize("zone", [*ZONES, "Australia/Lord_Howe"])
+@pytest.mark.parametrize("period", ["hour", "day", "week", "month"])
+def test_as_many_windows_are_counted_as_there_are(period: str, zone: str) -> None:
+    start_of = window_start(period, zone)
+    for first in ("2017-01-01T00:00:00+00:00", "2017-03-12T06:59:59+00:00", "2017-10-28T15:00:00+00:00"):
+        for days in (0.001, 1, 9, 45):
+            start, end = ms(first), ms(first) + int(days * 86_400_000)
+            there = len({start_of(time) for time in [*range(start, end, 900_000), end - 1]})
+            counted = windows_touched(period, zone, start, end)
+            assert there <= counted <= there + (period == "hour" and zone == "Australia/Lord_Howe") * 4
+
+
+def test_spans_are_counted_from_their_origin() -> None:
+    assert windows_touched("lifetime", "UTC", 0, 10**12) == 1
+    assert windows_touched("span", "UTC", 5, 25, 10, 0) == 3
+    assert windows_touched("span", "UTC", 5, 25, 10, 5) == 2
+    assert windows_touched("span", "UTC", 3, 5, 10, 4) == 2

@@ -97,18 +97,15 @@ class WindowRule:
         value = window.value
         if self._fires == "every":
             standing = max(value // self._threshold, 0)
-            below = range(standing + 1, window.fired + 1)
+            below = list(range(standing + 1, window.fired + 1))
             lowered = [Lowered(place, 0, self._n(window, multiple, multiple)) for multiple in below]
             if self._again and below:
                 window.fired = standing
         else:
-            below_steps = [
-                i for i, threshold in enumerate(self._thresholds) if window.fired >> i & 1 and value < threshold
-            ]
-            lowered = [Lowered(place, step, self._n(window, step, 0)) for step in below_steps]
-            below = below_steps  # type: ignore[assignment]
+            below = [i for i, threshold in enumerate(self._thresholds) if window.fired >> i & 1 and value < threshold]
+            lowered = [Lowered(place, step, self._n(window, step, 0)) for step in below]
             if self._again:
-                for step in below_steps:
+                for step in below:
                     window.fired &= ~(1 << step)
         if self._again:
             for one in below:

@@ -7,8 +7,10 @@ the local clock; the hour that daylight saving repeats is two windows.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
@@ -54,6 +56,43 @@ def window_end(period: str, zone: str, start_ms: int, span_ms: int = 0) -> int |
         return start_ms + span_ms
     longest = {"day": 30 * HOUR_MS, "week": 8 * DAY_MS, "month": 33 * DAY_MS}[period]
     return window_start(period, zone)(start_ms + longest)
+
+
+@lru_cache(maxsize=10_000)
+def windows_touched(period: str, zone: str, start_ms: int, end_ms: int, span_ms: int = 0, origin_ms: int = 0) -> int:
+    """How many windows have an instant of [start_ms, end_ms), which is not empty; period as for `window_start`.
+
+    Never fewer than there are, for spans that do not end within a night in which a clock goes back over midnight. Where
+    a zone left out a whole local day, that one is counted too.
+    """
+    last_ms = end_ms - 1
+    if period == "lifetime":
+        return 1
+    if period == "span":
+        return (last_ms - origin_ms) // span_ms - (start_ms - origin_ms) // span_ms + 1
+    if period == "hour":
+        first_ms = window_start("hour", zone)(start_ms)
+        return (last_ms - first_ms) // HOUR_MS + 1 + _broken_hours(zone, start_ms, last_ms)
+    first, last = (datetime.fromtimestamp(instant // 1000, ZoneInfo(zone)).date() for instant in (start_ms, last_ms))
+    first, last = min(first, last), max(first, last)
+    if period == "month":
+        return (last.year - first.year) * 12 + last.month - first.month + 1
+    if period == "week":
+        return (last.toordinal() - 1) // 7 - (first.toordinal() - 1) // 7 + 1
+    return last.toordinal() - first.toordinal() + 1
+
+
+def _broken_hours(zone: str, start_ms: int, last_ms: int) -> int:
+    """How often a zone may have moved its clock by less than an hour: each makes one window more."""
+    first, last = (datetime.fromtimestamp(instant // 1000, UTC).year for instant in (start_ms, last_ms))
+    return sum(_odd_changes(zone, year) for year in range(first, last + 1))
+
+
+@lru_cache(maxsize=10_000)
+def _odd_changes(zone: str, year: int) -> int:
+    days = (datetime(year, 1, 1, tzinfo=UTC) + timedelta(day) for day in range(-1, 368))
+    minutes = [day.astimezone(ZoneInfo(zone)).minute for day in days]
+    return sum(one != other for one, other in itertools.pairwise(minutes))
 
 
 def by_quarter(find: Callable[[int], T]) -> Callable[[int], T]:

@@ -13,7 +13,7 @@ from transforms.language.accounts import account_specs
 from transforms.language.collector import nothing_collected
 from transforms.language.context import Context
 from transforms.language.groups import group_plans, groups_by_offer
-from transforms.language.loading import Folder, read_folder
+from transforms.language.loading import Folder, meant, read_folder
 from transforms.language.planning import plan_of
 from transforms.language.yaml_source import Document, Place
 
@@ -80,6 +80,7 @@ def _schema(folder: Folder) -> AttributeSchema | None:
             folder.problem(place._replace(file=str(folder.path)) if place else _nowhere(folder), message)
         return None
     model = cast("EventSchema", events.model)
+    _require_known_followers(folder, events.document, model)
     users = folder.schemas.get("users")
     event = _record(folder, events.document, model.attributes)
     user = _record(folder, users.document, cast("UserSchema", users.model).attributes) if users else Record(())
@@ -88,6 +89,13 @@ def _schema(folder: Folder) -> AttributeSchema | None:
     user = _with_segments(user)
     envelope = tuple(sorted((canonical, own) for canonical, own in model.envelope.items() if canonical != own))
     return AttributeSchema(tuple(model.types), event, user, envelope)
+
+
+def _require_known_followers(folder: Folder, document: Document, model: EventSchema) -> None:
+    for event_type in model.follows:
+        if event_type not in model.types:
+            message = f"follows: event type {event_type!r} is not declared{meant(event_type, model.types)}"
+            folder.problem(document.key_place(("follows", event_type)), message)
 
 
 def _with_segments(user: Record) -> Record:

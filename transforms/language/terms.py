@@ -28,10 +28,7 @@ class Term(NamedTuple):
 
 
 class Range(NamedTuple):
-    """All comparisons of one attribute with numbers or instants: it lies in [low, high); None = no bound.
-
-    Never narrower than the condition, but wider by a bound itself: it finds candidates, who are asked.
-    """
+    """All comparisons of one attribute with numbers or instants: it lies in [low, high); None = no bound."""
 
     root: str
     name: str
@@ -82,13 +79,13 @@ def _comparisons(expression: Expression) -> Iterator[Range]:
         if attribute is None:
             attribute, bound, function = _attribute(right), _number(left), _TURNED[function]
         if attribute is not None and bound is not None:
-            low = None if function in ("_<_", "_<=_") else bound
+            low = None if function in ("_<_", "_<=_") else _above(bound) if function == "_>_" else bound
             high = None if function in ("_>_", "_>=_") else bound if function == "_<_" else _above(bound)
             yield Range(*attribute, low, high)
 
 
 def _above(bound: Number) -> Number | None:
-    """What every number up to and with the bound lies below."""
+    """The least number above the bound; None for infinity."""
     if isinstance(bound, int):
         return bound + 1
     return None if math.isinf(bound) else math.nextafter(bound, math.inf)
