@@ -122,11 +122,9 @@ def _by_run(plan: Plan, counter: Counter, threshold: int, span: Span) -> Bound:
 
 
 def _earned_again(plan: Plan) -> bool:
-    """Whether a step may be granted again while what it gave stands: a counter that goes down forgets that it fired."""
+    """Whether a step may be granted again while what it gave stands: it was too old to be taken back two-way."""
     refunds = plan.refunds
-    if refunds is None or not refunds.counter_down or not refunds.again:
-        return False
-    return refunds.grants != "two-way" or refunds.within_ms is not None
+    return refunds is not None and refunds.grants == "two-way" and refunds.again and refunds.within_ms is not None
 
 
 def account_bounds(spec: AccountSpec, zone: str, span: Span, gifts: list[Share], a_user: bool) -> Iterator[Bound]:

@@ -38,3 +38,19 @@ def test_a_step_is_earned_again_only_after_it_was_taken_back(
         state = done.state
         found += [request.key.event_id for request in done.requests if request.key.turn == 1]
     assert found == fired
+
+
+def test_a_refund_set_against_the_user_lowers_every_open_window_whatever_it_shares(tmp_path: Path) -> None:
+    text = CAMPAIGN.replace("{on: purchase,", "{on: purchase, after: {on: login, same: event.country},")
+    plan_set = a_plan_set(tmp_path, text.replace("HOW", "two-way").replace("AGAIN", "true"))
+    kinds = ("login", "purchase", "refund", "purchase", "purchase")
+    events = [
+        an_event(f"e{i}", f"2026-03-0{i}T00:00:00Z", kind=kind, **({} if kind == "refund" else {"country": "US"}))
+        for i, kind in enumerate(kinds, start=1)
+    ]
+    state, found = UserState(), []
+    for event in parsed(plan_set, events):
+        done = advance(state, event, Timeline([plan_set]))
+        state = done.state
+        found += [request.key.event_id for request in done.requests if request.key.turn == 1]
+    assert found == ["e5"]

@@ -209,7 +209,8 @@ class CompiledCampaign:
         firings: Sequence[Firing] = _EVENT_ITSELF
         complete = True
         if self._counter is not None:
-            places = self._counter.places(state, event, self._then(view, user) if self._then else None)
+            value = self._then(view, user) if self._then else None
+            places = [] if self._then and value is None else self._counter.places(state, event, value)
             firings, complete = self._fired(state, event, view, user, purchase.added) if purchase.added else ((), True)
         made = [one for firing in firings if (one := self._propose(event, firing, view, user, requests)) is not None]
         return refunds.taken(state, event, purchase, places, made, requests) and complete

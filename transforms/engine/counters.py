@@ -45,7 +45,7 @@ class CounterRunner(Protocol):
         """Count what an event adds and say what fired; value is what it shares with opening events."""
 
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
-        """The windows in which an event of this time counts, each with its firings so far."""
+        """The windows in which an event of this time counts, each with its firings so far; value None = any value's."""
 
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         """Take an amount off a window, unless that has started anew since (other firings; None = do not ask)."""
@@ -329,14 +329,14 @@ class OpenedCounter:
         return entry
 
     def _open_at(self, entry: OpenedEntry, event: Event, value: str | int | None) -> list[Opened]:
-        """Windows open at an event: begun before it in the total order, not ended, of the same value."""
+        """Windows open at an event: begun before it in the total order, not ended, of the same value; None = of any."""
         within = self._within_ms
         return [
             opened
             for opened in entry.openings
             if (opened.time_ms, opened.event_id) < (event.time_ms, event.event_id)
             and (within is None or event.time_ms < opened.time_ms + within)
-            and opened.value == value
+            and (value is None or opened.value == value)
         ]
 
     def _first_ones(self, entry: OpenedEntry, firings: Sequence[Firing], value: str | int) -> tuple[list[Firing], bool]:
