@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from runners import cli_campaigns, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
 
@@ -22,6 +22,7 @@ overrun.
   incentives campaign check campaigns/                is the folder right? every error names file, line and field
   incentives campaign test campaigns/                 do the campaigns do what their tests expect?
   incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
+  incentives explain --events events.jsonl --campaigns campaigns/ --event ID    why a user got something, or nothing
   incentives campaign apply campaigns/                put the folder in force
   incentives live --events - < events.jsonl           run it
 """
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_runs.add_commands(commands)
     cli_campaigns.add_commands(commands)
+    cli_budgets.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:

@@ -1,4 +1,4 @@
-"""Commands of campaign operators: campaign check, test, apply and warm, budget show, schema infer and export."""
+"""Commands of campaign operators: campaign check, test, apply and warm, schema infer and export."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from runners.console import accounts_table, console, error_console, report_of_test
+from rich.markup import escape
+
+from runners.console import console, error_console, report_of_test
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
 from schemas.grants import rfc3339
@@ -29,7 +31,8 @@ Run the tests that stand beside the campaigns (`test:` documents): given events,
 _APPLY = """\
 Check the folder, make or change its accounts in the ledger, and publish it as one numbered set, in force from an event
 time on: the first set from the beginning of time, a later one by default as soon as every worker can know it.
-Applying an unchanged folder changes nothing.
+Applying an unchanged folder changes nothing. What operators changed live (`incentives budget`) stands, unless the file
+has changed the same cap since: such a conflict is told, and --take decides it.
 """
 
 _WARM = """\
@@ -48,7 +51,6 @@ or sent twice they change nothing. Events of the history are held in memory.
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
     _add_campaign(commands)
-    _add_budget(commands)
     _add_schema(commands)
 
 
@@ -65,6 +67,15 @@ def _add_campaign(commands: Any) -> None:
     test.set_defaults(run=_test)
     apply = actions.add_parser("apply", help="put the folder in force", description=_APPLY, formatter_class=_RAW)
     apply.add_argument("folder", type=Path)
+    apply.add_argument(
+        "--take",
+        choices=("file", "live"),
+        help="which stands where a file and an operator changed the same cap since the last set",
+    )
+    apply.add_argument(
+        "--why", default="", metavar="TEXT", help="for the audit of accounts (default: the set's number)"
+    )
+    apply.add_argument("--dry-run", action="store_true", help="only say what would change")
     apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
     add_server_argument(apply)
     apply.set_defaults(run=_apply)
@@ -126,9 +137,17 @@ def _apply(given: argparse.Namespace) -> int:
     from runners.ops.campaigns import apply_folder
 
     with server_url(given.server) as url:
-        applied = apply_folder(load_folder(given.folder), url, _time_ms(given.from_time), _who())
+        plan_set, from_ms = load_folder(given.folder), _time_ms(given.from_time)
+        applied = apply_folder(plan_set, url, from_ms, os_user(), given.take, given.why, given.dry_run)
+    for text in applied.changes:
+        console().print(escape(text))
+    for text in applied.kept:
+        console().print(f"kept: {escape(text)}")
     if applied.published is None:
         console().print(f"set {applied.number} already says this: nothing published")
+        return 0
+    if given.dry_run:
+        console().print(f"dry run: set {applied.number} was not published, nothing was changed")
         return 0
     since = applied.published.in_force_from_ms
     when = "the beginning of time" if since is None else rfc3339(since)
@@ -176,37 +195,14 @@ def _time_ms(text: str | None) -> int | None:
     return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def _who() -> str:
+def os_user() -> str:
+    """Who is at the keyboard."""
     import getpass
 
     try:
         return getpass.getuser()
     except (KeyError, OSError):
         return "unknown"
-
-
-def _add_budget(commands: Any) -> None:
-    budget = commands.add_parser("budget", help="what budgets there are and what is left")
-    actions = budget.add_subparsers(title="actions", metavar="ACTION", required=True)
-    show = actions.add_parser("show", help="use and caps of accounts", description="Use and caps, in minor units.")
-    show.add_argument("account", nargs="*", help="names as in the table, e.g. campaign/spring-10; none = all")
-    show.add_argument("--slices", action="store_true", help="also each hour, day, week or month that was used")
-    show.add_argument("--json", action="store_true", help="as JSON")
-    show.add_argument("--tenant", help="needed only where the server has several")
-    add_server_argument(show)
-    show.set_defaults(run=_show)
-
-
-def _show(given: argparse.Namespace) -> int:
-    from runners.ops.budgets import account_rows
-
-    with server_url(given.server) as url:
-        rows = account_rows(url, given.tenant, given.account, given.slices)
-    if given.json:
-        print(json.dumps(rows, indent=2))
-    else:
-        console().print(accounts_table(rows))
-    return 0
 
 
 def _add_schema(commands: Any) -> None:

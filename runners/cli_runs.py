@@ -1,8 +1,9 @@
-"""Commands that run pipelines: backtest, live, demo."""
+"""Commands that run events through campaigns: backtest, explain, live, demo."""
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,6 +22,14 @@ Writes to --out: grants, denials, reversals and dead_letters, each as .jsonl and
 
   incentives backtest --events 'events/*.avro' --campaigns campaigns/ --out out/
   incentives backtest --events events.jsonl --users users.jsonl --campaigns campaigns/ --out out/
+"""
+
+_EXPLAIN = """\
+Why did a user get something, or nothing? Judge a stream as a backtest does, and tell what each question of a campaign
+found in one event: conditions with their values, counters, limits, and what would have made the difference.
+
+  incentives explain --events events.jsonl --campaigns campaigns/ --event e7 --campaign spring-gold
+  incentives explain --events 'events/*.avro' --campaigns campaigns/ --event e7     all campaigns, in short
 """
 
 _LIVE = """\
@@ -42,6 +51,7 @@ backtest of the year, then the live pipeline on a slice of the same stream. Noth
 def add_commands(commands: Any) -> None:
     """Add the commands of this module to the parser."""
     _add_backtest(commands)
+    _add_explain(commands)
     _add_live(commands)
     demo = commands.add_parser("demo", help="see it work on real purchases", description=_DEMO, formatter_class=_RAW)
     demo.add_argument("--out", type=Path, default=Path("demo-out"), help="folder for all it makes (default: demo-out)")
@@ -55,10 +65,16 @@ def _add_backtest(commands: Any) -> None:
     parser = commands.add_parser(
         "backtest", help="judge history, pay nobody", description=_BACKTEST, formatter_class=_RAW
     )
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
+    _add_input(parser)
+    parser.set_defaults(run=_backtest)
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    """What is judged: events, users and campaigns, and where time ends."""
     files = "path or glob, may be repeated: .avro, .jsonl (.gz), .parquet"
     parser.add_argument("--events", action="append", required=True, metavar="GLOB", help=f"event files: {files}")
     parser.add_argument("--campaigns", required=True, type=Path, metavar="DIR", help="folder of campaign files")
-    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="folder for the results")
     parser.add_argument("--users", action="append", default=[], metavar="FILE", help=f"users' attributes: {files}")
     parser.add_argument(
         "--until",
@@ -66,7 +82,6 @@ def _add_backtest(commands: Any) -> None:
         metavar="TIME",
         help="where time ends, for absences and holds that fall due: 2017-12-31T00:00:00Z (default: the last event)",
     )
-    parser.set_defaults(run=_backtest)
 
 
 def _instant(text: str) -> int:
@@ -95,6 +110,33 @@ def _backtest(given: argparse.Namespace) -> int:
     if holds or events["absences_open"]:
         out.print(f"Open at the end: {holds:,} holds, {events['absences_open']:,} absences")
     out.print(f"Files: {given.out}/ (summary.json has these numbers)")
+    return 0
+
+
+def _add_explain(commands: Any) -> None:
+    parser = commands.add_parser(
+        "explain", help="why a user got something, or nothing", description=_EXPLAIN, formatter_class=_RAW
+    )
+    _add_input(parser)
+    parser.add_argument("--event", required=True, metavar="ID", help="event id")
+    parser.add_argument("--campaign", metavar="ID", help="campaign id; default: all that listen to the event's type")
+    parser.add_argument("--user", metavar="ID", help="user of the event; needed only where several have the id")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    parser.set_defaults(run=_explain)
+
+
+def _explain(given: argparse.Namespace) -> int:
+    from runners.explained_text import explained_json, print_explained
+    from runners.ops.explain import ExplainRequest, explain_event
+
+    request = ExplainRequest(
+        given.events, load_folder(given.campaigns), given.event, given.campaign, given.users, given.user, given.until
+    )
+    explained = explain_event(request)
+    if given.json:
+        print(json.dumps(explained_json(explained), indent=2, ensure_ascii=False))
+    else:
+        print_explained(explained, console(), whole=given.campaign is not None)
     return 0
 
 

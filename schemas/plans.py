@@ -209,7 +209,7 @@ class RefundPlan(msgspec.Struct, frozen=True, array_like=True):
       pairing: names the purchase on both events; None = set against the user.
       amount: over the refund; None = the whole purchase. of: over the purchase.
       counter_down: whether the counter goes down. grants: how they are taken back.
-      gives_back: as Reversal.gives_back. again: a step taken back may be earned again.
+      gives_back: as Reversal.gives_back. again: a step taken back two-way may be earned again.
       within_ms: how long after the purchase; None = as long as state lives.
     """
 

@@ -116,15 +116,16 @@ def _by_run(plan: Plan, counter: Counter, threshold: int, span: Span) -> Bound:
     """Each firing of `reach` and `every` has so many periods of its own, whatever order the events come in."""
     if span is None:
         return Bound(None, "")
-    periods = windows_touched(counter.window.period, plan.zone, *span)
+    counted_from_ms = span[0] - (plan.lookback_ms or 0)
+    periods = windows_touched(counter.window.period, plan.zone, counted_from_ms, span[1])
     count = max(0, periods - threshold + 1) if counter.fires == "from" else periods // threshold
     return Bound(count, f"{count:,} such streaks a user in {periods:,} {counter.window.period}s")
 
 
 def _earned_again(plan: Plan) -> bool:
-    """Whether a step may be granted again while what it gave stands: it was too old to be taken back two-way."""
+    """Whether a step may be granted again while what it gave stands: what is forgotten is not taken back."""
     refunds = plan.refunds
-    return refunds is not None and refunds.grants == "two-way" and refunds.again and refunds.within_ms is not None
+    return refunds is not None and refunds.again and refunds.within_ms is not None
 
 
 def account_bounds(spec: AccountSpec, zone: str, span: Span, gifts: list[Share], a_user: bool) -> Iterator[Bound]:

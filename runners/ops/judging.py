@@ -28,12 +28,14 @@ class Judged(NamedTuple):
       refused: events that were not taken in (duplicates, too old), with why; once an event, as its user's.
       until_ms: where time ended.
       open_absences: events that still wait then for another not to come.
+      requests: what was asked of the ledger, in the order in which it was.
     """
 
     settled: list[Settled]
     refused: list[tuple[Event, Verdict]]
     until_ms: int
     open_absences: int
+    requests: Sequence[Request]
 
 
 def judge(
@@ -61,7 +63,7 @@ def judge(
     requests: list[Request] = []
     refused: list[tuple[Event, Verdict]] = []
     open_absences = 0
-    for subject, own in _by_subject(timeline, given).items():
+    for subject, own in by_subject(timeline, given).items():
         state = advance(UserState(), Profile(subject, dict(profiles.get(subject, {}))), timeline).state
         for event in own:
             done = advance(carried(state), event, timeline)
@@ -73,10 +75,10 @@ def judge(
         requests += done.requests
         open_absences += timeline.latest_compiled.open_absences(done.state)
     requests.sort(key=attrgetter("key"))
-    return Judged(_settled(plan_sets, requests, until_ms, batch_max), refused, until_ms, open_absences)
+    return Judged(_settled(plan_sets, requests, until_ms, batch_max), refused, until_ms, open_absences, requests)
 
 
-def _by_subject(timeline: Timeline, events: Iterable[Event]) -> dict[str, list[Event]]:
+def by_subject(timeline: Timeline, events: Iterable[Event]) -> dict[str, list[Event]]:
     """The events that move each subject's state, in total order."""
     found: dict[str, list[Event]] = defaultdict(list)
     for event in sorted(events, key=lambda event: (event.time_ms, event.event_id, event.user_id)):

@@ -53,10 +53,14 @@ class AbsenceRunner:
             del entry.pending[: len(up)]
         return up
 
+    def waiting(self, state: UserState) -> list[Pending]:
+        """Those that wait; changes nothing."""
+        entry = self._entry(state)
+        return entry.pending if entry is not None else []
+
     def open_count(self, state: UserState) -> int:
         """How many wait."""
-        entry = self._entry(state)
-        return len(entry.pending) if entry is not None else 0
+        return len(self.waiting(state))
 
     def next_due_ms(self, state: UserState) -> int | None:
         """When the next time is up; None = nothing waits."""

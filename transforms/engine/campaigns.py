@@ -17,9 +17,9 @@ from transforms.engine.counters import CounterRunner, OpenedCounter, counter_run
 from transforms.engine.firing import CounterFull, Firing
 from transforms.engine.gates import gate_of
 from transforms.engine.matching import MatchIndex
-from transforms.engine.measures import Added, measure_of
+from transforms.engine.measures import Added, MeasureOf, measure_of
 from transforms.engine.offers import OfferMaker, user_named
-from transforms.engine.refunds import RefundRunner, value_of
+from transforms.engine.refunds import RefundRunner, ValueOf, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
 from transforms.engine.since import SinceRunner, Take
@@ -58,6 +58,19 @@ class EntryRunner(Protocol):
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None: ...
     def expires_ms(self, entry: Entry) -> int | None: ...
+
+
+class Parts(NamedTuple):
+    """A campaign's parts. first, then: what its opening and its later events have in common."""
+
+    plan: Plan
+    counter: CounterRunner | None
+    measure: MeasureOf | None
+    offers: OfferMaker
+    silence: SilenceRunner | None
+    refunds: RefundRunner | None
+    first: ValueOf | None
+    then: ValueOf | None
 
 
 class CompiledCampaign:
@@ -101,6 +114,7 @@ class CompiledCampaign:
             name = f"{self.id}:since"
             self.since = SinceRunner(name, plan.series, cut_over_ms, self._fires_from_ms, horizon_ms)
             self.entries[name] = self.since
+        self.concerns = tuple(self._concerns())
 
     def rules(self, place: int) -> Iterator[Rule]:
         """What events concern it, numbered by its place among the campaigns and the role."""
@@ -119,7 +133,7 @@ class CompiledCampaign:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
-    def concerns(self) -> Iterator[Concern]:
+    def _concerns(self) -> Iterator[Concern]:
         """The ways in which an event may concern it, by role."""
         for role in Role:
             take = self.take(role)
@@ -178,6 +192,12 @@ class CompiledCampaign:
         for firing in firings:
             self._propose(event, firing, view, user, requests)
         return firings is counted
+
+    @property
+    def parts(self) -> Parts:
+        """What it is made of, for who explains its decisions."""
+        made_of = self._counter, self._measure, self._offers, self._silence, self._refunds
+        return Parts(self._plan, *made_of, self._first, self._then)
 
     def _count(self, state: UserState, event: Event, view: Attributes, user: Attributes, requests: Requests) -> bool:
         if self._silence is not None and not self._breaks_silence(state, event, view, user):
@@ -302,7 +322,7 @@ class CompiledSet:
             name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()
         }
         numbered = list(enumerate(self.campaigns))
-        self._concerns = [concern for campaign in self.campaigns for concern in campaign.concerns()]
+        self._concerns = [concern for campaign in self.campaigns for concern in campaign.concerns]
         self._own = MatchIndex([rule for i, one in numbered if one.subject is None for rule in one.rules(i)])
         self._named = [(i, one) for i, one in numbered if one.subject is not None]
         self._of_named = MatchIndex([rule for i, one in self._named for rule in one.rules(i)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from schemas.events import Event
 from schemas.plans import Counter, Opening, Plan
@@ -33,6 +33,24 @@ from transforms.engine.state import (
 from transforms.engine.windows import window_end, window_start
 
 
+class Standing(NamedTuple):
+    """Where a counter stands in one of the windows that an event falls into.
+
+    Attributes:
+      place: the window, as in `places`. start_ms, end_ms: [start, end), None = without; of a sliding span the span is
+        (start, end].
+      value: counted. fired: as WindowCount.fired; 0 where nothing is remembered of it.
+      n: firings of a counter that starts anew.
+    """
+
+    place: str
+    start_ms: int | None
+    end_ms: int | None
+    value: int
+    fired: int = 0
+    n: int = 0
+
+
 class CounterRunner(Protocol):
     """What counts events for one campaign; keeps: the entry's type."""
 
@@ -47,6 +65,9 @@ class CounterRunner(Protocol):
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
         """The windows in which an event of this time counts, each with its firings so far; value None = any value's."""
 
+    def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
+        """Where it stands in the windows of `places`; changes nothing."""
+
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         """Take an amount off a window, unless that has started anew since (other firings; None = do not ask)."""
 
@@ -60,7 +81,7 @@ class CounterRunner(Protocol):
 def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> CounterRunner:
     """The runner of a campaign's counter; name is its entry's."""
     series, zone, opening, refunds = plan.series, plan.zone, plan.opening, plan.refunds
-    again = refunds is not None and refunds.again and refunds.grants == "two-way"
+    again = refunds is not None and refunds.again
     if counter.window.kind == "last":
         return _SlidingCounter(name, series, counter, horizon_ms, refunds is not None)
     if counter.window.kind == "run":
@@ -100,6 +121,14 @@ class _WindowedCounter:
         start, entry = self._start(event.time_ms), self._entry(state)
         window = entry.windows.get(start) or self._begun(state, entry, event.time_ms, start)
         return [] if window is None else [(str(start), window.n)]
+
+    def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
+        start, entry = self._start(event.time_ms), state.entry(self._name, self._series)
+        known = entry.windows.get(start) if isinstance(entry, WindowedEntry) else None
+        window = known or WindowCount()
+        end_ms = window_end(self._kind, self._zone, start, self._span[0])
+        start_ms = None if end_ms is None else start
+        return [Standing(str(start), start_ms, end_ms, window.value, window.fired, window.n)]
 
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         entry = state.entry(self._name, self._series)
@@ -175,6 +204,16 @@ class _SlidingCounter:
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
         return [(str(event.time_ms), self._entry(state).n)]
 
+    def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
+        known, time_ms = state.entry(self._name, self._series), event.time_ms
+        entry = known if isinstance(known, SlidingEntry) else SlidingEntry(self._series, [], [])
+        place, first = bisect_right(entry.times, time_ms), bisect_right(entry.times, time_ms - self._span_ms)
+        if entry.values is not None:
+            held = len(set(entry.values[first:place]))
+        else:
+            held = _sum_up_to(entry, place) - _sum_up_to(entry, first)
+        return [Standing(str(time_ms), time_ms - self._span_ms, time_ms, held, 0, entry.n)]
+
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         entry, time_ms = self._entry(state), int(place)
         kept = not entry.times or time_ms > entry.times[-1] - self._keep_ms
@@ -245,6 +284,13 @@ class _RunsCounter:
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
         return []
 
+    def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
+        """The run that the event's period is part of, or goes on; its window is that period's."""
+        entry, start = state.entry(self._name, self._series), self._start(event.time_ms)
+        known = entry.runs if isinstance(entry, RunsEntry) else []
+        run = next((run for run in known if run.first_ms <= start <= self._next(run.last_ms)), Run(start, start, 0, 0))
+        return [Standing(str(start), start, self._next(start), run.length, run.fired)]
+
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         return []
 
@@ -305,6 +351,24 @@ class OpenedCounter:
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
         return [(opened.event_id, opened.count.n) for opened in self._open_at(self._entry(state), event, value)]
 
+    def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
+        within = self._within_ms
+        return [
+            Standing(
+                one.event_id,
+                one.time_ms,
+                None if within is None else one.time_ms + within,
+                one.count.value,
+                one.count.fired,
+                one.count.n,
+            )
+            for one in self._open_at(self._read(state), event, value)
+        ]
+
+    def openings(self, state: UserState) -> list[Opened]:
+        """The opening events that are kept, open or not; changes nothing."""
+        return self._read(state).openings
+
     def lower(self, state: UserState, place: str, firings: int | None, amount: int) -> list[Lowered]:
         found = next((opened for opened in self._entry(state).openings if opened.event_id == place), None)
         return self._rule.lower(found.count if found else None, place, firings, amount)
@@ -321,6 +385,10 @@ class OpenedCounter:
         if self._within_ms is None or entry.fired:
             return None
         return entry.openings[-1].time_ms + self._within_ms if entry.openings else 0
+
+    def _read(self, state: UserState) -> OpenedEntry:
+        known = state.entry(self._name, self._series)
+        return known if isinstance(known, OpenedEntry) else OpenedEntry(self._series, [], {})
 
     def _entry(self, state: UserState) -> OpenedEntry:
         entry = state.entry(self._name, self._series)

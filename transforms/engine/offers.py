@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol
 
 from schemas.plans import Gift, GroupPlan, Plan
@@ -50,15 +50,20 @@ class OfferMaker:
             only = gifts[0].amount(event, user)
             return [(subject, only)] if only else None
         found: Given = []
-        for gift in gifts:
-            recipient = subject if gift.recipient is None else gift.recipient(event, user)
-            amount = gift.amount(event, user)
+        for recipient, amount in self.parts(step, event, user, subject):
             if recipient is None or not amount:
                 return None
             found.append((recipient, amount))
         if len(found) > 1 and len({recipient for recipient, _ in found}) < len(found):
             return None
         return found
+
+    def parts(
+        self, step: int, event: Attributes, user: Attributes, subject: str
+    ) -> Iterator[tuple[str | None, int | None]]:
+        """(recipient, amount) of each of a step's gifts: None = missing; an amount of None or 0 is nothing."""
+        for gift in self._steps[step]:
+            yield subject if gift.recipient is None else gift.recipient(event, user), gift.amount(event, user)
 
     def offer(self, firing: Firing, given: Given, cause: Cause, made_ms: int) -> tuple[Offer, str]:
         """The offer of a firing, and the generation of its grants' records.

@@ -133,6 +133,12 @@ class RefundRunner:
         self._against_purchases(state, entry, bought, amount, cause, requests)
         return True
 
+    def named(self, state: UserState, view: Attributes, user: Attributes) -> tuple[str | int | None, list[Bought]]:
+        """The purchase that a refund names, None = it names none, and what is known of it. Changes nothing."""
+        name = self._refund_name(view, user) if self._refund_name is not None else None
+        entry = self._entry(state)
+        return name, entry.bought.get(name, []) if entry is not None and name is not None else []
+
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
         """Without `within`, what may be taken back is kept as long as the state lives."""
         assert isinstance(entry, RefundEntry)

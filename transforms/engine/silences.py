@@ -16,6 +16,12 @@ class SilenceRunner:
         self._name, self._series = name, series
         self._silence_ms, self._horizon_ms = silence_ms, horizon_ms
 
+    def previous_ms(self, state: UserState, time_ms: int) -> int | None:
+        """When the newest such event up to an instant was; None = there was none. Changes nothing."""
+        entry = state.entry(self._name, self._series)
+        place = bisect_right(entry.times, time_ms) if isinstance(entry, SilenceEntry) else 0
+        return entry.times[place - 1] if place and isinstance(entry, SilenceEntry) else None
+
     def broken(self, state: UserState, time_ms: int) -> bool:
         """Take an event in: whether it came after at least so long a silence. The first one breaks none."""
         entry = state.entry(self._name, self._series)

@@ -213,7 +213,7 @@ class _Planning:
             down,
             grants,
             tuple(part for part in ("budget", "limits", "lock") if part in refunds.gives_back),
-            refunds.again,
+            grants == "two-way" and refunds.again,
             refunds.within,
         )
 

@@ -234,7 +234,20 @@ def _value(expression: Expression, names: tuple[str, ...]) -> Callable[..., Any]
 @lru_cache(maxsize=20_000)
 def _function(expression: Expression, names: tuple[str, ...], *, lazy: bool) -> Callable[..., Any]:
     checked = parsed(expression.checked)
-    body = _Translation(checked, lazy).of(checked.expr)
+    return function_of(checked, checked.expr, names, lazy=lazy)
+
+
+def function_of(
+    checked: Checked, node: Any, names: tuple[str, ...], *, lazy: bool, variables: Mapping[str, str] | None = None
+) -> Callable[..., Any]:
+    """The function that a node of a checked expression is translated to.
+
+    It raises one of EVALUATION_ERRORS where it has no value.
+
+    Args:
+      names: of its arguments. lazy: in the absorbing form. variables: of quantifiers around the node, to their names.
+    """
+    body = _Translation(checked, lazy, variables).of(node)
     wrapped = ast.fix_missing_locations(ast.Expression(_lambda(names, body)))
     function: Callable[..., Any] = eval(compile(wrapped, "<expression>", "eval"), dict(HELPERS))
     return function
@@ -258,9 +271,9 @@ def _call(function: str, *arguments: ast.expr) -> ast.Call:
 class _Translation:
     """One expression's translation; lazy makes the absorbing form."""
 
-    def __init__(self, checked: Checked, lazy: bool) -> None:
+    def __init__(self, checked: Checked, lazy: bool, variables: Mapping[str, str] | None = None) -> None:
         self._checked, self._lazy = checked, lazy
-        self._variables: dict[str, str] = {}
+        self._variables: dict[str, str] = dict(variables or {})
 
     def of(self, node: Any) -> ast.expr:
         form = kind(node)
