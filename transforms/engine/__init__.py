@@ -2,6 +2,7 @@
 
 from transforms.engine.advance import Advanced, Arrival, Profile, Tick, Verdict, advance
 from transforms.engine.campaigns import CompiledSet
+from transforms.engine.seeds import seed_of
 from transforms.engine.state import UserState, decode_state
 from transforms.engine.timeline import Timeline
 
@@ -16,4 +17,5 @@ __all__ = [
     "Verdict",
     "advance",
     "decode_state",
+    "seed_of",
 ]

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import IntEnum
+from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
 from schemas.events import ENVELOPE, Event
@@ -21,6 +22,7 @@ from transforms.engine.offers import OfferMaker, user_named
 from transforms.engine.refunds import RefundRunner, ValueOf, value_of
 from transforms.engine.requests import Requests
 from transforms.engine.silences import SilenceRunner
+from transforms.engine.since import SinceRunner, Take
 from transforms.engine.state import Entry, Made, UserState
 from transforms.language.translate import attributes_read, compile_condition, compile_value
 
@@ -40,11 +42,6 @@ class Role(IntEnum):
 _ROLES = len(Role)
 
 
-Take = Callable[[UserState, Event, Attributes, Attributes, Requests], bool]
-"""Takes an event in one role: (state, event, event's view, user's view, where requests go); False where something of
-the campaign is at its maximum for this user."""
-
-
 class Concern(NamedTuple):
     """One way in which an event concerns a campaign; counts = it may fire at it."""
 
@@ -54,7 +51,10 @@ class Concern(NamedTuple):
 
 
 class EntryRunner(Protocol):
-    """What knows when an entry of a user's state is needed no more."""
+    """What knows when an entry of a user's state is needed no more; keeps: the entry's type."""
+
+    @property
+    def keeps(self) -> type[Entry]: ...
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None: ...
     def expires_ms(self, entry: Entry) -> int | None: ...
@@ -74,11 +74,18 @@ class Parts(NamedTuple):
 
 
 class CompiledCampaign:
-    """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back."""
+    """One campaign: take an event that met one of its rules, count it, ask for what it earned or takes back.
 
-    def __init__(self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None) -> None:
+    Args:
+      cut_over_ms: when it came into force, if it looks back; None = it has seen all there was.
+    """
+
+    def __init__(
+        self, plan: Plan, tenant: str, horizon_ms: int, group: GroupPlan | None, cut_over_ms: int | None
+    ) -> None:
         self.id, self.series = plan.campaign, plan.series
         self._plan, self._group, self._hold_ms = plan, plan.group, plan.hold_ms
+        self._fires_from_ms = plan.schedule.start_ms or 0 if plan.lookback_ms is not None else 0
         counter = plan.counter
         self._counter: CounterRunner | None = None
         self.entries: dict[str, EntryRunner] = {}
@@ -102,6 +109,11 @@ class CompiledCampaign:
         self._then = value_of(pairing.then) if pairing else None
         self._is_open = _open_to(plan) if self._silence else None
         self.subject = user_named(compile_value(plan.subject)) if plan.subject is not None else None
+        self.since: SinceRunner | None = None
+        if cut_over_ms is not None and cut_over_ms < self._fires_from_ms:
+            name = f"{self.id}:since"
+            self.since = SinceRunner(name, plan.series, cut_over_ms, self._fires_from_ms, horizon_ms)
+            self.entries[name] = self.since
         self.concerns = tuple(self._concerns())
 
     def rules(self, place: int) -> Iterator[Rule]:
@@ -115,21 +127,26 @@ class CompiledCampaign:
             conditions = (*where, audience) if audience else where
             gate = gate_of(plan.schedule, plan.zone, plan.audience)
             number = place * _ROLES + Role.COUNT
-            yield Rule(number, plan.event_types, conditions, plan.currency, plan.schedule, gate, plan.audience)
+            yield Rule(number, plan.event_types, conditions, plan.currency, plan.counting, gate, plan.audience)
         for role, part in ((Role.OPEN, plan.opening), (Role.CLOSE, plan.absence), (Role.REFUND, plan.refunds)):
             if part is not None:
                 currency = plan.currency if role is Role.REFUND and part.pairing is None else ""
                 yield Rule(place * _ROLES + role, part.event_types, (part.where,) if part.where else (), currency)
 
     def _concerns(self) -> Iterator[Concern]:
-        """How it takes an event, by role: chosen once, so that the common ways ask nothing twice."""
-        takes: dict[Role, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
+        """The ways in which an event may concern it, by role."""
+        for role in Role:
+            take = self.take(role)
+            yield Concern(self.id, role is Role.COUNT, take if self.since is None else self.since.noting(role, take))
+
+    def take(self, role: int) -> Take:
+        """How it takes an event in a role; chosen once, so that the common ways ask nothing twice."""
+        takes: dict[int, Take] = {Role.CLOSE: self._close, Role.COUNT: self._count, Role.OPEN: self._open}
         if self._refunds is not None:
             takes[Role.REFUND] = self._refunds.refund
         elif self._silence is None and self.absence is None and self._then is None:
             takes[Role.COUNT] = self._fire_at_each if self._counter is None else self._count_plainly
-        for role in Role:
-            yield Concern(self.id, role is Role.COUNT, takes.get(role, self._count))
+        return takes.get(role, self._count)
 
     def due(self, state: UserState, until_ms: int, requests: Requests) -> None:
         """Propose what waited for an absence whose time is up: due before the campaign's end."""
@@ -212,7 +229,8 @@ class CompiledCampaign:
         firings: Sequence[Firing] = _EVENT_ITSELF
         complete = True
         if self._counter is not None:
-            places = self._counter.places(state, event, self._then(view, user) if self._then else None)
+            value = self._then(view, user) if self._then else None
+            places = [] if self._then and value is None else self._counter.places(state, event, value)
             firings, complete = self._fired(state, event, view, user, purchase.added) if purchase.added else ((), True)
         made = [one for firing in firings if (one := self._propose(event, firing, view, user, requests)) is not None]
         return refunds.taken(state, event, purchase, places, made, requests) and complete
@@ -250,7 +268,7 @@ class CompiledCampaign:
     ) -> Made | None:
         event_id, time_ms, subject = event.event_id, event.time_ms, event.given_subject or event.user_id
         step, n, opened = firing.step, firing.n, firing.opening
-        given = self._offers.given(step, view, user, subject)
+        given = self._offers.given(step, view, user, subject) if time_ms >= self._fires_from_ms else None
         if given is None:
             return None
         offer, generation = self._offers.offer(firing, given, event, time_ms)
@@ -266,7 +284,7 @@ class CompiledCampaign:
 
 def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
     """Whether dates, hours and audience are met, where they are not asked of every event that matches."""
-    schedule, gate = plan.schedule, gate_of(plan.schedule, plan.zone, plan.audience)
+    schedule, gate = plan.counting, gate_of(plan.schedule, plan.zone, plan.audience)
     condition = compile_condition(plan.audience.where) if plan.audience.where else None
 
     def is_open(event: Event, user: Attributes) -> bool:
@@ -282,16 +300,23 @@ def _open_to(plan: Plan) -> Callable[[Event, Attributes], bool]:
 
 
 class CompiledSet:
-    """All campaigns of one set, ready to run. Build it once a set: building costs milliseconds a hundred campaigns."""
+    """All campaigns of one set, ready to run. Build it once a set: building costs milliseconds a hundred campaigns.
 
-    def __init__(self, plan_set: PlanSet) -> None:
+    Args:
+      cut_overs: when campaigns that look back came into force; left out: with the first set, from the beginning.
+    """
+
+    def __init__(self, plan_set: PlanSet, cut_overs: Mapping[str, int] = MappingProxyType({})) -> None:
         self.number, self.horizon_ms, self.tenant = plan_set.number, plan_set.horizon_ms, plan_set.tenant
         self.ordering = plan_set.ordering
         self.groups = {group.group: group for group in plan_set.groups}
         plans = sorted(plan_set.plans, key=lambda plan: plan.campaign)
+        tenant, horizon_ms = plan_set.tenant, plan_set.horizon_ms
         self.campaigns = [
-            CompiledCampaign(plan, plan_set.tenant, plan_set.horizon_ms, self.groups.get(plan.group)) for plan in plans
+            CompiledCampaign(plan, tenant, horizon_ms, self.groups.get(plan.group), cut_overs.get(plan.campaign))
+            for plan in plans
         ]
+        self.by_id = {campaign.id: campaign for campaign in self.campaigns}
         self.absences = [campaign for campaign in self.campaigns if campaign.absence is not None]
         self._entries = {
             name: (campaign.series, runner) for campaign in self.campaigns for name, runner in campaign.entries.items()
