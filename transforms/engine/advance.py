@@ -115,7 +115,9 @@ def _admitted(state: UserState, event: Event, plans: CompiledSet) -> Verdict | N
     """Note an event's id; the verdict if it is not to be taken in."""
     known = state.known.get(event.event_id)
     if known is not None:
-        return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
+        if event.time_ms - known[0] <= plans.horizon_ms:
+            return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
+        state.outlive(event.event_id)
     if state.floor_ms is not None and event.time_ms <= state.floor_ms:
         return Verdict.TOO_OLD
     state.remember(event.event_id, event.time_ms, event.digest, plans.horizon_ms)

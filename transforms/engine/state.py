@@ -260,6 +260,10 @@ class UserState:
             self.newest_ms = time_ms
         self.forget(self.newest_ms - horizon_ms)
 
+    def outlive(self, event_id: str) -> None:
+        """Drop a known id that an event beyond the horizon has, before anything else has made it too old."""
+        self.floor_ms = max(self.known.pop(event_id)[0], self.floor_ms or 0)
+
     def forget(self, before_ms: int) -> None:
         """Drop known ids of events before an instant, oldest arrivals first; the floor rises to what was dropped."""
         known = self.known
