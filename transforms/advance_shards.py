@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import msgspec
+import pyarrow
 from apache_beam.pvalue import PCollection, TaggedOutput
 
 from schemas.dead_letters import DeadLetter, DeadLetterReason
@@ -53,14 +54,22 @@ def shard_of(user_id: str) -> int:
     return zlib.crc32(user_id.encode()) % SHARDS
 
 
-encode_shard = msgspec.msgpack.Encoder().encode
+_SNAPPY = pyarrow.Codec("snappy")
+"""A tenth of a microsecond an event; carrying it between workers as it is costs ten times that."""
+
+_encode = msgspec.msgpack.Encoder().encode
 _decode_shard = msgspec.msgpack.Decoder(ShardBlob).decode
 _decode_requests = msgspec.msgpack.Decoder(list[Request]).decode
 
 
+def encode_shard(blob: ShardBlob) -> bytes:
+    """A ShardBlob as bytes."""
+    return _shrunk(_encode(blob))
+
+
 def encode_run(slice_number: int, requests: list[Request]) -> bytes:
     """Requests of one shard within one slice of time, in OrderKey order, as bytes."""
-    return slice_number.to_bytes(8, "big", signed=True) + encode_shard(requests)
+    return slice_number.to_bytes(8, "big", signed=True) + _shrunk(_encode(requests))
 
 
 def run_slice(run: bytes) -> int:
@@ -70,7 +79,15 @@ def run_slice(run: bytes) -> int:
 
 def decode_run(run: bytes) -> list[Request]:
     """The requests of a run's bytes."""
-    return _decode_requests(memoryview(run)[8:])
+    return _decode_requests(_whole(memoryview(run)[8:]))
+
+
+def _shrunk(raw: bytes) -> bytes:
+    return len(raw).to_bytes(8, "big") + _SNAPPY.compress(raw, asbytes=True)
+
+
+def _whole(shrunk: bytes | memoryview) -> bytes:
+    return _SNAPPY.decompress(shrunk[8:], decompressed_size=int.from_bytes(shrunk[:8], "big"), asbytes=True)
 
 
 class AdvanceShards(beam.PTransform):  # type: ignore[misc]
@@ -234,7 +251,7 @@ def _unpacked(blobs: Iterable[bytes]) -> tuple[dict[str, dict[str, Any]], list[E
     profiles: dict[str, dict[str, Any]] = {}
     events: list[Event] = []
     for blob in blobs:
-        read = _decode_shard(blob)
+        read = _decode_shard(_whole(blob))
         profiles.update(read.profiles)
         events += read.events
     events.sort(key=lambda event: (event.given_subject or event.user_id, event.time_ms, event.event_id, event.user_id))
