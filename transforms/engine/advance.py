@@ -15,9 +15,9 @@ import msgspec
 
 from schemas.events import COUNTER_SEEDED, PROFILE_UPDATED, RESERVED_TYPES, SEGMENT_JOINED, Event
 from schemas.proposals import Request
-from transforms.engine.campaigns import CompiledSet
 from transforms.engine.requests import Requests
 from transforms.engine.seeds import plant, refusal
+from transforms.engine.sets import CompiledSet
 from transforms.engine.state import UserState
 from transforms.engine.timeline import Timeline
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from schemas.errors import InvariantError
 from schemas.events import Event
 from schemas.plans import Plan, PlanSet
-from transforms.engine.campaigns import CompiledSet
+from transforms.engine.sets import CompiledSet
 from transforms.language.collector import nothing_collected
 
 
