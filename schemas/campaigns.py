@@ -10,12 +10,39 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, Tag, field_validator, model_validator
 
 from schemas.campaign_parts import Active, Audience, ByForm, Grants, OneOrMore, Part
-from schemas.scalars import Cap, Cel, DurationMs, GrantAmount, Id, Unit, Zone
+from schemas.scalars import Cap, Cel, DurationMs, GrantAmount, HourShare, Id, Moment, Unit, Zone
 from schemas.triggers import Refunds, Trigger
 
 OFFERS_MAX = 50
 
 Period = Literal["total", "hour", "day", "week", "month", "user", "user and day", "user and week", "user and month"]
+
+
+class PaceParts(Part):
+    """How a cap on amounts becomes available over a span of time, and nothing of it before."""
+
+    by: Literal["even", "front-loaded"] | None = Field(
+        None, description="in the same measure all the time; or 40, 30, 20 and 10 % in the quarters of the span"
+    )
+    curve: tuple[HourShare, ...] | None = Field(
+        None, description="24 shares, one per hour of the zone's day, 0 to 100; every day alike"
+    )
+    head_start: Cap = Field(0, description="so much more is available from the first moment on, in minor units")
+    start: Moment | None = Field(None, alias="from", description="default the campaign's active: from:")
+    end: Moment | None = Field(None, alias="to", description="default the campaign's active: to:")
+
+    @model_validator(mode="after")
+    def _one_form(self) -> PaceParts:
+        if (self.by is None) == (self.curve is None):
+            raise ValueError("a pace has either by: (even, front-loaded) or curve: (24 shares)")
+        if self.curve is not None and (len(self.curve) != 24 or not any(self.curve)):
+            raise ValueError(f"a curve has 24 shares, not all of them 0; here are {len(self.curve)}")
+        return self
+
+
+PaceText = Annotated[
+    Annotated[Literal["even", "front-loaded"], Tag("<plain>")] | Annotated[PaceParts, Tag("<parts>")], ByForm
+]
 
 
 class Limit(Part):
@@ -26,6 +53,9 @@ class Limit(Part):
     amount: Cap | None = Field(None, description="at most so much, in minor units")
     unit: Unit | None = Field(None, description="of amount; default the campaign's own")
     when_full: Literal["skip", "cut", "close"] = Field("skip", description="what happens to a grant that does not fit")
+    pace: PaceText | None = Field(
+        None, description="even, front-loaded, or {by: or curve: , head_start: , from: , to: }"
+    )
     cooldown: DurationMs | None = Field(None, description="no further grant to a user for so long after one")
 
     @model_validator(mode="after")
@@ -36,11 +66,18 @@ class Limit(Part):
             return self
         if self.grants is None and self.amount is None:
             raise ValueError("a limit names grants:, amount: or cooldown:")
+        if self.pace is not None and (self.amount is None or self.per != "total"):
+            raise ValueError("pace: goes with an amount in total, e.g. {amount: 500_000, pace: even}")
         if self.amount is None and (self.unit or self.when_full == "cut"):
             raise ValueError("unit: and when_full: cut go with amount:")
         if self.per.startswith("user") and self.when_full == "close":
             raise ValueError("a user's limit closes nothing; right would be skip or cut")
         return self
+
+    @property
+    def pacing(self) -> PaceParts | None:
+        """The pace, in parts."""
+        return PaceParts.model_validate({"by": self.pace}) if isinstance(self.pace, str) else self.pace
 
 
 class Cost(Part):
@@ -77,6 +114,9 @@ class _Shared(_Limited):
             raise ValueError("a cap on an amount names its unit here, e.g. {amount: 5000, unit: points}")
         if len(units) > 1:
             raise ValueError(f"the caps on amounts of one account are in one unit, not in {' and '.join(units)}")
+        for pace in (limit.pacing for limit in limits):
+            if pace is not None and (pace.start is None or pace.end is None):
+                raise ValueError("pace: says its span here, e.g. pace: {by: even, from: 2017-03-01, to: 2017-06-01}")
         return limits
 
 

@@ -73,6 +73,14 @@ class UsageError(InvalidInputError):
     """A command that was called with what cannot work; the message says what would."""
 
 
+class VersionConflictError(IncentiveError):
+    """Something was changed since it was read, and nothing was written: read it again, then decide again."""
+
+
+class ChangeRefusedError(IncentiveError):
+    """An operator's change that was not made; the message says why, and what could be."""
+
+
 class DeadLetterLimitError(IncentiveError):
     """Too many inputs in a row, or too large a share, are no events: the job stops instead of draining its source."""
 

@@ -24,6 +24,9 @@ CAP_LIMIT = 2**52
 """Caps and counters are at most this: two of them still add exactly."""
 
 
+AccountState = Literal["open", "paused", "closed"]
+
+
 class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One account that a grant is charged to.
 
@@ -235,6 +238,33 @@ class Decision(msgspec.Struct, frozen=True, array_like=True, gc=False):
     also: tuple[tuple[Request, Decision], ...] = ()
 
 
+class Pace(msgspec.Struct, frozen=True, array_like=True):
+    """How a cap on amounts becomes available over a span of time.
+
+    At t, floor(cap * elapsed share) + head start of it is available, and never more than all of it.
+
+    The span is divided into as many equal parts as there are weights; or, of a curve, into the hours of local days, 24
+    weights a day. Within a part its weight becomes available evenly.
+
+    Attributes:
+      shape: "even", "front-loaded" or "curve", for people.
+      start_ms, end_ms: the span [start, end), ms since the epoch.
+      head_start: available from the first moment on, in minor units.
+      weights: 1 to 24 integers from 0 to 100, not all 0.
+      offsets: of a curve: (from ms, ms that local time is ahead of UTC), ascending, the first at or before the start.
+        An hour that local time repeats gives its weight once; one that it skips gives it all at once.
+      zone: whose local days, for people.
+    """
+
+    shape: str
+    start_ms: int
+    end_ms: int
+    head_start: int = 0
+    weights: tuple[int, ...] = (1,)
+    offsets: tuple[tuple[int, int], ...] = ()
+    zone: str = "UTC"
+
+
 class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
     """One limit of an account: caps on grants and amount over one period of all users, or of each user.
 
@@ -244,6 +274,7 @@ class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
       cooldown_ms: of "user/cooldown" alone, and nothing else is said there: a grant at t is refused while
         t - (time of the user's last approved grant or hold) is less than this. A reversal does not give it back; the
         grants of one offer do not see each other.
+      pace: of "total" with a cap on amounts alone: what of it is available when.
     """
 
     period: str
@@ -251,6 +282,7 @@ class LimitSpec(msgspec.Struct, frozen=True, array_like=True):
     amount: int | None = None
     when_full: WhenFull = WhenFull.SKIP
     cooldown_ms: int | None = None
+    pace: Pace | None = None
 
 
 class AccountSpec(msgspec.Struct, frozen=True, array_like=True):
@@ -263,7 +295,11 @@ class AccountSpec(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Use(msgspec.Struct, frozen=True, array_like=True):
-    """What one counter of an account stands at, beside its caps (None = no cap)."""
+    """What one counter of an account stands at, beside its caps (None = no cap).
+
+    Attributes:
+      grants, amount: used: held and committed. held: how much of the amount is held; told of totals alone.
+    """
 
     period: str
     start_ms: int
@@ -272,15 +308,29 @@ class Use(msgspec.Struct, frozen=True, array_like=True):
     grants_cap: int | None
     amount_cap: int | None
     closed: bool = False
+    held: int = 0
 
 
 class AccountSnapshot(msgspec.Struct, frozen=True, array_like=True):
-    """An account at one moment: its total first, then its slices of time in order (users' counters are not listed)."""
+    """An account at one moment: its total first, then its slices of time in order (users' counters are not listed).
+
+    Attributes:
+      version: raised by each change of its limits or its state. limits: as they are in force.
+    """
 
     name: str
     unit: str
     version: int
     uses: tuple[Use, ...]
+    limits: tuple[LimitSpec, ...] = ()
+    paused: bool = False
+
+    @property
+    def state(self) -> AccountState:
+        """What an operator calls it: a pause comes before a close."""
+        if self.paused:
+            return "paused"
+        return "closed" if self.uses[0].closed else "open"
 
 
 def digest(parts: Iterable[str]) -> bytes:

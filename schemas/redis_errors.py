@@ -112,6 +112,7 @@ ERROR_RULES: tuple[ErrorRule, ...] = (
     ErrorRule(_E.OutOfMemoryError, None, None, _WEATHER, _NOTHING, "raise maxmemory"),
     ErrorRule(_E.ResponseError, "NOREPLICAS", None, _WEATHER, _NOTHING, "min-replicas-to-write is not met"),
     ErrorRule(_E.ResponseError, "MISCONF", None, _WEATHER, _NOTHING, "the server cannot write to its disk"),
+    ErrorRule(_E.ResponseError, "FROZEN", None, _WEATHER, _NOTHING),
     ErrorRule(_E.ResponseError, "BUSY", None, _WEATHER, _NOTHING, "another script runs too long"),
     ErrorRule(_E.ResponseError, None, "killed by user", _WEATHER, _NOTHING),
     # What is left is a mistake of ours.

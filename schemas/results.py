@@ -38,6 +38,9 @@ class Reason(StrEnum):
     ACCOUNT_UNKNOWN = "account_unknown"
     """An account of the path is not in the ledger: `incentives campaign apply` has not made it."""
 
+    PAUSED = "paused"
+    """An operator has paused an account of the path."""
+
     CLOSED = "closed"
     """An account, or the slice of time the grant falls into, was closed by a grant that did not fit."""
 
@@ -58,6 +61,41 @@ class Reason(StrEnum):
 
     AMOUNT = "amount"
     """The grant does not fit into what is left of the account's amount (cut to nothing, or not cut)."""
+
+    PACED = "paced"
+    """It fits the account's cap, but not yet the part of it that the pace has let go by the event's time."""
+
+
+class OperationOutcome(StrEnum):
+    """What became of an operator's change, first applicable outcome first.
+
+    Every outcome but `OUT_OF_RANGE` is recorded and spends the operation's id: asked again, the answer is the same.
+    """
+
+    OUT_OF_RANGE = "out_of_range"
+    """A number that is no integer from 0 to 2^52 (a move: from 1), or a pace that cannot be: recorded nowhere."""
+
+    ACCOUNT_UNKNOWN = "account_unknown"
+    """The ledger has no such account: `incentives campaign apply` makes them."""
+
+    VERSION_CONFLICT = "version_conflict"
+    """The account is at another version than the operator has seen."""
+
+    NO_SUCH_LIMIT = "no_such_limit"
+    """The account has no limit per this period, so nothing counts by it (its file must name it first); or it has no
+    cap on amounts in total, which a pace and a move need."""
+
+    UNITS_DIFFER = "units_differ"
+    """The two budgets count in different units; or an account without a unit is to cap amounts."""
+
+    WRONG_DIRECTION = "wrong_direction"
+    """To be raised, but the cap is not below that; to be lowered, but it is not above."""
+
+    NOT_LEFT = "not_left"
+    """More is to be moved than is left of the source's cap, or than the target's cap can rise to 2^52."""
+
+    APPLIED = "applied"
+    """The change is in force."""
 
 
 class WhenFull(StrEnum):

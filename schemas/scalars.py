@@ -188,6 +188,7 @@ def expression_text(value: Any) -> Any:
 
 
 Cap = Annotated[int, _bounded(0, CAP_LIMIT, "a cap")]
+HourShare = Annotated[int, _bounded(0, 100, "an hour's share")]
 GrantAmount = Annotated[int, _bounded(1, AMOUNT_LIMIT - 1, "an amount")]
 Threshold = Annotated[int, _bounded(1, 2**62, "a threshold")]
 TierStart = Annotated[int, _bounded(0, AMOUNT_LIMIT - 1, "a tier's start")]

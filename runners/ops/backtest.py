@@ -23,6 +23,7 @@ from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from pipelines.backtest import BacktestInput, build_backtest
 from runners import embedded
 from runners.ledgers import RedisLedgerAddress
+from runners.ops.budgets import account_row
 from runners.ops.summary import CampaignSummary, Say, Summary
 from schemas.errors import DeadLetterLimitError
 from schemas.plans import PlanSet
@@ -89,7 +90,7 @@ def run_backtest(request: BacktestRequest, say: Say | None = None) -> Summary:
         tenant=request.plan_set.tenant,
         events=counts,
         campaigns=_campaigns(request.plan_set, tally, matched, accounts),
-        accounts=[_account(account) for account in accounts],
+        accounts=[account_row(account, account.uses[0]) for account in accounts],
         files=sorted(str(path) for path in request.out.iterdir() if path.suffix in (".jsonl", ".avro")),
     )
     encoded = msgspec.json.format(msgspec.json.encode(summary), indent=2)
@@ -212,16 +213,3 @@ def _campaigns(
             last_at=entry.last_at,
         )
     return rows
-
-
-def _account(account: AccountSnapshot) -> dict[str, Any]:
-    total = account.uses[0]
-    return {
-        "account": account.name,
-        "unit": account.unit,
-        "grants": total.grants,
-        "amount": total.amount,
-        "cap_grants": total.grants_cap,
-        "cap_amount": total.amount_cap,
-        "closed": total.closed,
-    }

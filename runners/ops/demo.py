@@ -18,7 +18,7 @@ from runners import embedded
 from runners.console import accounts_table, console, error_console, progress_bar, summary_table
 from runners.demo_data import make_stream
 from runners.ops.backtest import BacktestRequest, run_backtest
-from runners.ops.budgets import account_rows
+from runners.ops.budgets import account_rows, clock_ms, the_ledger
 from runners.ops.campaigns import apply_folder
 from runners.ops.live import LiveRequest, run_live
 from runners.ops.summary import Summary
@@ -65,7 +65,7 @@ def _live(out: Path, stream: Any) -> None:
         with _followed(grants, shown.grant):
             run_live(LiveRequest((str(slice_path),), str(grants), None, letters, server.url, None))
         console().print(shown.table())
-        console().print(accounts_table(account_rows(server.url, None, [], False)))
+        console().print(accounts_table(account_rows(the_ledger(server.url, None), [], False, clock_ms())))
 
 
 def _slice(out: Path, events_path: Path) -> tuple[Path, int]:

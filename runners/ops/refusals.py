@@ -59,6 +59,13 @@ class Refusal:
             made = self._last(lambda grant: grant.campaign == holder and grant.lock == lock, own=True)
             group = lock.group if lock else ""
             yield f"the user took {holder} of the group {group} first{made}"
+        elif reason is Reason.PAUSED:
+            yield f"an operator paused {decision.account}: `incentives budget audit` says who and why"
+        elif reason is Reason.PACED:
+            yield (
+                f"{decision.account} stood at {decision.use:,}; its pace had let go of {decision.cap:,} {self._unit} "
+                f"by then, and the grant asks {self._grant.amount:,}: later ones find more"
+            )
         elif reason is Reason.CLOSED:
             yield f"{decision.account} was closed{self._closed_by()}; only a grant that fits keeps it open"
         elif reason is Reason.REVERSED:

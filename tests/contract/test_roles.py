@@ -10,14 +10,15 @@ import msgspec
 import pytest
 import redis
 
-from runners.ops.budgets import account_rows
+from runners.ops.budgets import account_rows, the_ledger
 from runners.ops.campaigns import apply_folder
 from runners.tenants import note_tenant, the_tenant
 from schemas.errors import ServerRefusesError
+from schemas.operations import Freeze, Move, SetCap, SetPace, SetState
 from schemas.proposals import LimitSpec
 from schemas.redis_connection import connect
 from tests.support.campaigns import a_plan_set
-from tests.support.ledgers import TENANT, a_held, a_reversal, a_single, an_account, total
+from tests.support.ledgers import TENANT, a_held, a_reversal, a_single, an_account, an_operation, total
 from tests.support.servers import OwnServer, once
 from tests.support.user_states import a_write
 from transforms.budget.redis_ledger import RedisLedger
@@ -30,6 +31,7 @@ PASSWORD = "of-this-test"
 ACCOUNTS = [
     an_account("tenant"),
     an_account("campaign/c1", LimitSpec("total", None, 1_000), LimitSpec("user/day", 9, None)),
+    an_account("campaign/c3", LimitSpec("total", None, 1_000)),
 ]
 
 
@@ -93,10 +95,26 @@ class Work:
         assert self.registry.revision() == len(self.registry.sets()) == 1
 
     def show_budgets(self) -> None:
-        assert account_rows(self.url, TENANT, ["campaign/c1"], slices=True)
+        assert account_rows(the_ledger(self.url, TENANT), ["campaign/c1"], True, 0)
+        assert self.ledger.frozen() is None
 
     def define_accounts(self) -> None:
         self.ledger.define([*ACCOUNTS, an_account("campaign/c2")], who="a test")
+
+    def operate_budgets(self) -> None:
+        for change in (
+            SetCap("campaign/c1", "total", "grants", 500),
+            SetState("campaign/c1", "paused"),
+            SetState("campaign/c1", "open"),
+            SetPace("campaign/c1", None),
+            Move("campaign/c1", "campaign/c3", 1),
+            Freeze(True),
+            Freeze(False),
+        ):
+            self.ledger.operate(an_operation(change))
+
+    def read_the_audit(self) -> None:
+        assert list(self.ledger.audit())
 
     def publish_campaigns(self) -> None:
         self.registry.publish(msgspec.structs.replace(self.plan_set, number=9))
@@ -116,7 +134,7 @@ DOES = {
     "pipeline": LEDGER | {"find_the_tenant", "read_campaigns", "keep_states", "show_budgets"},
     "console": set(WORK),
     "keeper": LEDGER | {"find_the_tenant"},
-    "reader": {"find_the_tenant", "read_campaigns", "show_budgets"},
+    "reader": {"find_the_tenant", "read_campaigns", "show_budgets", "read_the_audit"},
 }
 """Of each role its work; the rest is refused."""
 

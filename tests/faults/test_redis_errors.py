@@ -18,10 +18,11 @@ import redis
 from redis import exceptions
 
 from schemas.errors import LedgerUnavailableError, ServerRefusesError
+from schemas.operations import Freeze
 from schemas.proposals import LimitSpec
 from schemas.redis_connection import connect
 from schemas.redis_errors import CAUGHT, Meaning, Outcome, explained, rule_of
-from tests.support.ledgers import TENANT, a_single, amounts, capped, total
+from tests.support.ledgers import TENANT, a_single, amounts, an_operation, capped, total
 from tests.support.servers import OwnServer, a_cluster, cluster, cluster_url, free_port, once
 from tests.support.waiting import wait_until
 from transforms.budget.keys import control, declared
@@ -108,6 +109,10 @@ def cut_off(server: OwnServer, serve_stale: str) -> None:
 def promote(server: OwnServer) -> None:
     server.client.replicaof("NO", "ONE")
     server.client.config_set("replica-serve-stale-data", "yes")
+
+
+def freeze(server: OwnServer, frozen: bool) -> None:
+    RedisLedger(server.client, TENANT).operate(an_operation(Freeze(frozen)))
 
 
 def fail_to_save(server: OwnServer) -> None:
@@ -205,6 +210,7 @@ TROUBLES = {
                           lambda s: once(s.port, Reading)),
     "noreplicas": Trouble(*configured("min-replicas-to-write", "1", "0"), WEATHER, NOTHING, exceptions.ResponseError, "min-replicas"),
     "oom": Trouble(*configured("maxmemory", "1", "0"), WEATHER, NOTHING, exceptions.OutOfMemoryError, "raise maxmemory"),
+    "frozen": Trouble(lambda s: freeze(s, True), lambda s: freeze(s, False), WEATHER, NOTHING, exceptions.ResponseError, "unfrozen"),
     "misconf": Trouble(fail_to_save, save, WEATHER, NOTHING, exceptions.ResponseError, "disk"),
     "busy": Trouble(lambda s: keep_busy(s, ENDLESS), kill_script, WEATHER, NOTHING, exceptions.ResponseError, "another script"),
     "wrongtype": Trouble(lambda s: (s.client.rename(ACCOUNT, "aside"), s.client.set(ACCOUNT, "text")),

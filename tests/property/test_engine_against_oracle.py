@@ -32,8 +32,7 @@ def test_the_product_decides_as_the_oracle_does(folder_path: Path, example: tupl
     found = run_product(plan_set, stream.events, stream.profiles)
     told = ("campaign_id", "user_id", "event_id", "event_time", "amount", "unit")
     assert _sorted(tuple(record[name] for name in told) for record in found.grants) == _sorted(
-        (one.campaign, one.recipient, one.event_id, rfc3339(one.time_ms), one.amount, one.unit)
-        for one in wanted.grants
+        (one.campaign, one.recipient, one.event_id, rfc3339(one.time_ms), one.amount, one.unit) for one in wanted.grants
     )
     assert _sorted((record["campaign_id"], record["event_id"], record["reason"]) for record in found.denials) == (
         _sorted((one.campaign, one.event_id, one.reason) for one in wanted.denials)

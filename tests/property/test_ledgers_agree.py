@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
-from schemas.proposals import AccountSpec, Decision, Proposal, Request, Reversal
+from schemas.errors import LedgerUnavailableError
+from schemas.operations import AuditEntry, Freeze, Move, Operation, SetCap
+from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Proposal, Request, Reversal
 from schemas.redis_connection import connect
-from schemas.results import Outcome, Reason
-from tests.support.ledgers import TENANT, TIMES, accounts, batches
+from schemas.results import OperationOutcome, Outcome, Reason
+from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, operations
 from transforms.budget.memory import MemoryLedger
+from transforms.budget.ports import Ledger
 from transforms.budget.redis_ledger import RedisLedger
 
 ENDS = {Outcome.COMMITTED, Outcome.RELEASED}
@@ -27,10 +33,12 @@ class LedgersAgree(RuleBasedStateMachine):
         client = connect(self.url)
         client.flushall()
         self.model, self.ledger = MemoryLedger(TENANT), RedisLedger(client, TENANT)
+        self.impatient = RedisLedger(client, TENANT, wait=give_up)
         self.granted: dict[str, int] = defaultdict(int)
         self.held: list[Proposal] = []
         self.countable = True
         self.lowered = False
+        self.freezes = itertools.count()
         self.define(specs)
 
     @rule(specs=accounts())
@@ -66,6 +74,43 @@ class LedgersAgree(RuleBasedStateMachine):
         assert self.ledger.mature(until_ms) == expected
         self.count_also(expected)
         assert self.ledger.mature(until_ms) == self.model.mature(until_ms) == []
+
+    @rule(found=st.lists(operations(), min_size=1, max_size=6))
+    def operate(self, found: list[Operation]) -> None:
+        for operation in found:
+            self.operate_twice(operation)
+
+    def operate_twice(self, operation: Operation) -> None:
+        before = self.ledger.snapshot()
+        answer = self.model.operate(operation)
+        assert self.ledger.operate(operation) == answer
+        again = self.ledger.operate(operation)
+        assert again == self.model.operate(operation)
+        if answer.outcome is OperationOutcome.OUT_OF_RANGE:
+            assert again == answer and self.ledger.snapshot() == before
+            return
+        assert again.repeated and (again.outcome, again.versions) == (answer.outcome, answer.versions)
+        if answer.repeated or answer.outcome is not OperationOutcome.APPLIED:
+            assert self.ledger.snapshot() == before
+        elif isinstance(operation.change, SetCap):
+            self.lowered = True
+        elif isinstance(operation.change, Move):
+            assert caps(self.ledger.snapshot()) == caps(before)
+
+    @rule()
+    def freeze(self) -> None:
+        """Nothing comes of what is asked meanwhile."""
+        before = self.ledger.snapshot()
+        for frozen in (True, False):
+            operation = an_operation(Freeze(frozen), f"freeze{next(self.freezes)}")
+            for _ in range(2):
+                assert self.model.operate(operation) == self.ledger.operate(operation)
+            if frozen:
+                for ledger in (self.model, self.impatient):
+                    with pytest.raises(LedgerUnavailableError):
+                        ledger.decide([a_single("frozen", 1, campaign="c2")])
+            assert self.model.frozen() == self.ledger.frozen() == ("because" if frozen else None)
+        assert self.ledger.snapshot() == before
 
     def count(self, request: Request, decision: Decision) -> None:
         """Add up what a call told, and nothing else: what stands on a hold is known when it ends."""
@@ -115,7 +160,7 @@ class LedgersAgree(RuleBasedStateMachine):
         if not hasattr(self, "ledger"):
             return
         snapshot = self.ledger.snapshot()
-        assert [list(account.uses) for account in snapshot] == [list(account.uses) for account in self.model.snapshot()]
+        assert snapshot == self.model.snapshot()
         for account in snapshot:
             total = account.uses[0]
             if account.name.startswith("campaign/") and self.countable and not self.held:
@@ -132,6 +177,21 @@ class LedgersAgree(RuleBasedStateMachine):
             self.mature(10**6)
             assert not self.held
             self.counters_agree()
+            assert not any(account.uses[0].held for account in self.ledger.snapshot())
+            assert audit(self.ledger) == audit(self.model)
+
+
+def give_up(attempt: int) -> None:
+    raise TimeoutError
+
+
+def caps(snapshot: list[AccountSnapshot]) -> int:
+    return sum(account.uses[0].amount_cap or 0 for account in snapshot)
+
+
+def audit(ledger: Ledger) -> list[AuditEntry]:
+    """Without what only a server has: its clock."""
+    return [msgspec.structs.replace(entry, entry="", at_ms=0) for entry in ledger.audit()]
 
 
 @pytest.mark.usefixtures("clean_redis")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 
+import msgspec
 from hypothesis import strategies as st
 
+from schemas.operations import Change, Move, Operation, SetCap, SetPace, SetState
 from schemas.order_keys import OrderKey
 from schemas.proposals import (
     AccountSpec,
@@ -16,6 +19,7 @@ from schemas.proposals import (
     Lock,
     Occurrence,
     Offer,
+    Pace,
     Proposal,
     Request,
     Reversal,
@@ -27,10 +31,22 @@ from transforms.budget.ports import COOLDOWN
 
 TENANT = "shop"
 DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 
 
-def an_account(name: str, *limits: LimitSpec, parent: str | None = "tenant") -> AccountSpec:
-    return AccountSpec(name, parent if name != "tenant" else None, "points", tuple(limits))
+def an_account(name: str, *limits: LimitSpec, parent: str | None = "tenant", unit: str = "points") -> AccountSpec:
+    return AccountSpec(name, parent if name != "tenant" else None, unit, tuple(limits))
+
+
+def an_operation(
+    change: Change,
+    operation_id: str = "",
+    who: str = "ann",
+    why: str = "because",
+    expected: tuple[tuple[str, int], ...] = (),
+) -> Operation:
+    """With an id of its own, unless one is named."""
+    return Operation(operation_id or uuid.uuid4().hex, change, who, why, expected)
 
 
 def a_grant(
@@ -103,6 +119,7 @@ def total(ledger: Any, name: str = "campaign/c1") -> tuple[int, int]:
 
 
 CAPS = st.one_of(st.none(), st.none(), st.integers(0, 40), st.just(2 * 10**14))
+AMOUNT_CAPS = st.one_of(st.integers(10, 60), st.none(), st.just(2 * 10**14), st.integers(0, 40))
 PERIODS = ["total", "day", "user", "user/day"]
 TIMES = st.integers(0, 60)
 LOCKS = [None, None, Lock("g"), Lock("g"), Lock("h", DAY_MS)]
@@ -112,6 +129,53 @@ OCCURRENCES = st.integers(0, 8)
 EDGES = [0, -1, 10**14, 10**14 - 1, 10**14 - 1, 2**53 + 1]
 SHARES = [(1, 1), (1, 1), (1, 2), (1, 3), (2, 3), (3, 7), (7, 7), (10**14 - 2, 10**14 - 1), (1, 10**14 - 1)]
 GIVES_BACK = [("budget", "limits", "lock")] * 3 + [(), ("budget",), ("limits", "lock"), ("lock", "budget"), ("limits",)]
+
+
+def paces() -> st.SearchStrategy[Pace]:
+    """Over the times that are drawn, and one that lasts long; a curve's days change their offset within them."""
+    start, length, head_start = st.integers(-5, 30), st.sampled_from([1, 7, 40, 60, DAY_MS]), st.sampled_from([0, 0, 5])
+    weights = st.one_of(st.just((1,)), st.lists(st.integers(0, 9), min_size=2, max_size=24).map(lambda w: (*w, 1)))
+    spread = st.builds(
+        lambda start, length, head, weights: Pace("even", start, start + length, head, weights[:24]),
+        start, length, head_start, weights.filter(lambda w: any(w[:24])),
+    )  # fmt: skip
+    hours = st.lists(st.integers(1, 9), min_size=24, max_size=24).map(tuple)
+    ahead = st.sampled_from([0, HOUR_MS, -HOUR_MS, 30])
+    curve = st.builds(
+        lambda start, length, head, hours, before, after: Pace(
+            "curve", start, start + length + 2 * HOUR_MS, head, hours, ((-10, before), (25, after))
+        ),
+        start, length, head_start, hours, ahead, ahead,
+    )  # fmt: skip
+    return st.one_of(spread, curve)
+
+
+NUMBERS = st.one_of(
+    st.integers(0, 40), st.sampled_from([0, 1, 2 * 10**14, 2**52, 2**52 + 1, 2**53 + 1, 2**70, -1, "7", 1.5])
+)
+ACCOUNTS = ["campaign/c1", "tenant", "theme/t", "campaign/c2", "campaign/c1", "campaign/c2", "campaign/gone"]
+OPERATION_IDS = st.integers(0, 200).map(str)
+
+
+@st.composite
+def operations(draw: st.DrawFn) -> Operation:
+    """Any but a freeze; some under an id that is known, or on a version that is none."""
+    account = draw(st.sampled_from(ACCOUNTS))
+    kind = draw(st.sampled_from(["cap", "cap", "state", "pace", "move"]))
+    change: Change
+    if kind == "cap":
+        cap = draw(st.one_of(st.none(), NUMBERS, NUMBERS))
+        period, counts = draw(st.sampled_from([*PERIODS, COOLDOWN])), draw(st.sampled_from(["grants", "amount"]))
+        change = SetCap(account, period, counts, cap, draw(st.sampled_from(["set", "set", "raise", "lower"])))
+    elif kind == "state":
+        change = SetState(account, draw(st.sampled_from(["open", "paused", "open", "closed", "open"])))
+    elif kind == "pace":
+        change = SetPace(account, draw(st.one_of(st.none(), paces())))
+    else:
+        target = draw(st.sampled_from([name for name in ACCOUNTS if name != account]))
+        change = Move(account, target, draw(NUMBERS))
+    expected = ((draw(st.sampled_from(ACCOUNTS)), draw(st.integers(1, 3))),) if draw(st.integers(0, 7)) == 7 else ()
+    return an_operation(change, draw(OPERATION_IDS), expected=expected)
 
 
 @st.composite
@@ -125,9 +189,13 @@ def accounts(draw: st.DrawFn) -> list[AccountSpec]:
         ("campaign/c2", "tenant"),
     ):
         limits = []
-        for period in draw(st.lists(st.sampled_from(PERIODS), unique=True, max_size=3)):
+        periods = draw(st.lists(st.sampled_from(PERIODS[1:]), unique=True, max_size=2))
+        for period in (*periods, *draw(st.sampled_from([("total",), ("total",), ("total",), ()]))):
             closable = [WhenFull.SKIP, WhenFull.CUT] if period.startswith("user") else list(WhenFull)
-            limits.append(LimitSpec(period, draw(CAPS), draw(CAPS), draw(st.sampled_from(closable))))
+            limit = LimitSpec(period, draw(CAPS), draw(AMOUNT_CAPS), draw(st.sampled_from(closable)))
+            if period == "total" and limit.amount is not None and draw(st.integers(0, 3)) == 0:
+                limit = msgspec.structs.replace(limit, pace=draw(paces()))
+            limits.append(limit)
         if draw(st.booleans()):
             limits.append(LimitSpec(COOLDOWN, cooldown_ms=draw(st.integers(1, 6))))
         found.append(AccountSpec(name, parent, "points", tuple(limits)))

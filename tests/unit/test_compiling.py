@@ -12,7 +12,7 @@ import pytest
 
 from schemas.errors import CampaignFileError
 from schemas.plans import ArraySum, CelAmount, Counter, PlanCharge, Tier, Tiers, Window
-from schemas.proposals import LimitSpec
+from schemas.proposals import LimitSpec, Pace
 from schemas.results import WhenFull
 from tests.support.campaigns import a_plan_set
 from transforms.language.json_schema import export
@@ -53,13 +53,17 @@ def test_accounts_stand_parents_first_with_their_limits(tmp_path: Path) -> None:
 
 
 def test_charges_name_periods_zones_and_costs(tmp_path: Path) -> None:
-    charges = plan(
-        tmp_path,
-        "campaign: c\ntheme: t\nactive: {zone: Asia/Tokyo}\ntrigger: {on: purchase}\ngrant: {points: 1}\n"
-        "cost: {amount: 12, unit: USD}\n"
-        "limits: [{grants: 9}, {per: user, grants: 5}, {per: user and month, amount: 1}]\n---\n"
-        "theme: t\nzone: America/New_York\nlimits: [{per: month, amount: 5, unit: USD}]",
-    ).all_gifts[0].charges
+    charges = (
+        plan(
+            tmp_path,
+            "campaign: c\ntheme: t\nactive: {zone: Asia/Tokyo}\ntrigger: {on: purchase}\ngrant: {points: 1}\n"
+            "cost: {amount: 12, unit: USD}\n"
+            "limits: [{grants: 9}, {per: user, grants: 5}, {per: user and month, amount: 1}]\n---\n"
+            "theme: t\nzone: America/New_York\nlimits: [{per: month, amount: 5, unit: USD}]",
+        )
+        .all_gifts[0]
+        .charges
+    )
     assert charges == (
         PlanCharge("tenant", (), "UTC"),
         PlanCharge("theme/t", ("month",), "America/New_York", 12),
@@ -74,7 +78,9 @@ def test_a_date_is_its_first_instant_in_the_zone(tmp_path: Path) -> None:
         + TRIGGER
         + "grant: {points: 1}",
     )
-    assert found.schedule.start_ms == 1_508_036_400_000, "midnight does not occur on this day: 03:00Z, where the gap begins"
+    assert found.schedule.start_ms == 1_508_036_400_000, (
+        "midnight does not occur on this day: 03:00Z, where the gap begins"
+    )
     assert found.schedule.end_ms == 1_512_054_000_000
 
 
@@ -144,3 +150,45 @@ def test_the_json_schema_describes_every_property_the_same_way_each_time() -> No
         if "description" not in property_
     ]
     assert bare == []
+
+
+def pace(path: Path, text: str) -> Pace | None:
+    campaign = "campaign: c\ntrigger: {on: purchase}\ngrant: {points: 1}\n"
+    found: Pace | None = a_plan_set(path, campaign + text).accounts[-1].limits[0].pace
+    return found
+
+
+MARCH, APRIL = 1_488_344_400_000, 1_491_019_200_000
+"""The first instants of these months of 2017 in New York, before and after the clocks are put forward."""
+
+
+def test_a_pace_has_the_campaigns_span_in_its_zone(tmp_path: Path) -> None:
+    active = "active: {from: 2017-03-01, to: 2017-04-01, zone: America/New_York}\n"
+    zone = "America/New_York"
+    assert pace(tmp_path / "1", active + "limits: [{amount: 5, pace: even}]") == Pace("even", MARCH, APRIL, zone=zone)
+    parts = "{by: front-loaded, head_start: 1_000, to: 2017-03-01T01:00}"
+    assert pace(tmp_path / "2", active + f"limits: [{{amount: 5, pace: {parts}}}]") == Pace(
+        "front-loaded", MARCH, MARCH + 3_600_000, 1_000, (4, 3, 2, 1), (), zone
+    )
+
+
+def test_a_curve_brings_the_offsets_of_its_zone(tmp_path: Path) -> None:
+    shares = tuple(range(24))
+    active = "active: {from: 2017-03-01, to: 2017-04-01, zone: America/New_York}\n"
+    found = pace(tmp_path, active + f"limits: [{{amount: 5, pace: {{curve: {list(shares)}}}}}]")
+    forward = 1_489_302_000_000  # 2017-03-12T07:00:00Z
+    offsets = (MARCH, -5 * 3_600_000), (forward, -4 * 3_600_000)
+    assert found == Pace("curve", MARCH, APRIL, 0, shares, offsets, "America/New_York")
+
+
+def test_a_theme_and_a_tenant_say_the_span_of_a_pace(tmp_path: Path) -> None:
+    limits = "limits: [{amount: 9, unit: points, pace: {by: even, from: 2017-03-01, to: 2017-04-01}}]"
+    text = "campaign: c\ntheme: t\ntrigger: {on: purchase}\ngrant: {points: 1}\n---\n"
+    accounts = a_plan_set(
+        tmp_path, text + f"theme: t\nzone: America/New_York\n{limits}\n---\ntenant: shop\n{limits}"
+    ).accounts
+    paces = [account.limits[0].pace for account in accounts[:2]]
+    assert [(pace.start_ms, pace.zone) for pace in paces if pace] == [
+        (MARCH - 5 * 3_600_000, "UTC"),
+        (MARCH, "America/New_York"),
+    ]

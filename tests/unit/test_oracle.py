@@ -52,7 +52,9 @@ def ms(time: str) -> int:
     return int(dt.datetime.fromisoformat(full).replace(tzinfo=dt.UTC).timestamp() * 1000)
 
 
-def event(event_id: str, time: str, amount: int | None = None, kind: str = "purchase", user: str = "u1", **more: Any) -> Any:
+def event(
+    event_id: str, time: str, amount: int | None = None, kind: str = "purchase", user: str = "u1", **more: Any
+) -> Any:
     given = {"event_id": event_id, "event_type": kind, "user_id": user, "event_time": ms(time), **more}
     return given if amount is None else {**given, "amount": amount}
 
@@ -76,7 +78,8 @@ def denials(answer: Answer) -> list[str]:
 
 def reversals(answer: Answer) -> list[str]:
     return [
-        f"{back.event_id} -{back.amount} of {'+'.join(event_id for event_id, _, _ in back.parts)}" for back in answer.reversals
+        f"{back.event_id} -{back.amount} of {'+'.join(event_id for event_id, _, _ in back.parts)}"
+        for back in answer.reversals
     ]
 
 
@@ -155,7 +158,9 @@ def test_profiles_change_from_their_place_in_the_total_order_on(run: Any) -> Non
 def test_a_missing_value_makes_a_condition_false(run: Any, where: str, taken: str) -> None:
     events = (event("a", "03-02", 5), event("b", "03-03", 6), event("c", "03-04", kind="purchase"))
     events[2]["amount"] = None
-    answer = run(a_campaign(f"on: purchase, where: '{where.replace(chr(39), chr(34))}'"), *events[:2], {**events[2], "kind": "x"})
+    answer = run(
+        a_campaign(f"on: purchase, where: '{where.replace(chr(39), chr(34))}'"), *events[:2], {**events[2], "kind": "x"}
+    )
     assert [grant.event_id for grant in answer.grants] == taken.split()
 
 
@@ -206,7 +211,10 @@ def test_distinct_values(run: Any) -> None:
     assert grants(run(a_campaign(f"on: purchase, {items}, from: 1"), *events)) == ["a 10", "c 10"]
     countries = [event(f"e{i}", f"03-0{i + 2}", country=name) for i, name in enumerate("AABAA")]
     assert grants(run(a_campaign("on: purchase, distinct: event.country, reach: 2"), *countries)) == ["e2 10"]
-    assert grants(run(a_campaign("on: purchase, distinct: event.country, last: 2d, reach: 2"), *countries)) == ["e2 10", "e3 10"]
+    assert grants(run(a_campaign("on: purchase, distinct: event.country, last: 2d, reach: 2"), *countries)) == [
+        "e2 10",
+        "e3 10",
+    ]
 
 
 @pytest.mark.parametrize(("fires", "fired"), [("reach: 2", "b f"), ("every: 2", "b f"), ("from: 2", "b d f")])
@@ -345,7 +353,9 @@ def test_values(run: Any, value: str, amounts: tuple[int, ...], given: tuple[int
 
 
 def test_values_over_arrays_and_of_other_kinds(run: Any) -> None:
-    some = event("a", "03-02", categories=[{"category": "P", "amount": 30}, {"category": "Q", "amount": 5}, {"category": "P"}])
+    some = event(
+        "a", "03-02", categories=[{"category": "P", "amount": 30}, {"category": "Q", "amount": 5}, {"category": "P"}]
+    )
     value = '{percent: 10, of: {add: item.amount, in: event.categories, where: item.category == "P"}}'
     assert grants(run(a_campaign("on: purchase", points=value), some, event("b", "03-03"))) == ["a 3"]
     kinds = """
@@ -362,7 +372,11 @@ trigger: {on: purchase}
 grant: {money: 5, unit: USD}
 """
     found = run(kinds, event("e", "03-02")).grants
-    assert [(grant.campaign, grant.amount, grant.unit) for grant in found] == [("a", 1, "coupon"), ("b", 2, "product"), ("d", 5, "USD")]
+    assert [(grant.campaign, grant.amount, grant.unit) for grant in found] == [
+        ("a", 1, "coupon"),
+        ("b", 2, "product"),
+        ("d", 5, "USD"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -454,7 +468,11 @@ def refund(event_id: str, time: str, amount: int | None = None, order: str | Non
 
 
 def test_a_named_refund_takes_its_share_in_all(run: Any) -> None:
-    campaign = a_campaign("on: purchase", "refunds: {on: refund, same: event.order_id, amount: event.amount}", "{percent: 10, of: event.amount}")
+    campaign = a_campaign(
+        "on: purchase",
+        "refunds: {on: refund, same: event.order_id, amount: event.amount}",
+        "{percent: 10, of: event.amount}",
+    )
     answer = run(
         campaign, event("a", "03-02", 99, order_id="1"), event("b", "03-02", 50, order_id="2"), refund("r1", "03-03", 33, "1"),
         refund("r2", "03-04", 33, "1"), refund("r3", "03-05", 50, "1"), refund("r4", "03-06", 50, "9"),
@@ -464,7 +482,11 @@ def test_a_named_refund_takes_its_share_in_all(run: Any) -> None:
 
 
 def test_a_named_refund_may_come_before_its_purchase(run: Any) -> None:
-    campaign = a_campaign("on: purchase", "refunds: {on: refund, same: event.order_id, amount: event.amount}", "{percent: 10, of: event.amount}")
+    campaign = a_campaign(
+        "on: purchase",
+        "refunds: {on: refund, same: event.order_id, amount: event.amount}",
+        "{percent: 10, of: event.amount}",
+    )
     whole = run(campaign, refund("r", "03-01", 50, "1"), event("a", "03-02", 50, order_id="1"))
     assert (grants(whole), denials(whole), reversals(whole)) == ([], ["a reversed"], [])
     part = run(campaign, refund("r", "03-01", 25, "1"), event("a", "03-02", 50, order_id="1"))
@@ -474,7 +496,8 @@ def test_a_named_refund_may_come_before_its_purchase(run: Any) -> None:
 def test_two_way_takes_back_and_lets_earn_again(run: Any) -> None:
     def campaign(again: str) -> str:
         return a_campaign(
-            "on: purchase, sum: event.amount, reach: 10", f"refunds: {{on: refund, same: event.order_id, amount: event.amount, again: {again}}}"
+            "on: purchase, sum: event.amount, reach: 10",
+            f"refunds: {{on: refund, same: event.order_id, amount: event.amount, again: {again}}}",
         )
 
     events = (
@@ -487,20 +510,31 @@ def test_two_way_takes_back_and_lets_earn_again(run: Any) -> None:
 
 
 def test_multiples_are_taken_back_one_by_one(run: Any) -> None:
-    campaign = a_campaign("on: purchase, count: events, every: 2", "refunds: {on: refund, same: event.order_id, amount: event.amount}")
+    campaign = a_campaign(
+        "on: purchase, count: events, every: 2", "refunds: {on: refund, same: event.order_id, amount: event.amount}"
+    )
     events = [event(f"e{i}", f"03-0{i}", 5, order_id=str(i)) for i in range(1, 6)]
-    answer = run(campaign, *events, refund("r1", "03-07", 4, "1"), refund("r2", "03-08", 1, "1"), refund("r3", "03-09", 5, "2"))
+    answer = run(
+        campaign, *events, refund("r1", "03-07", 4, "1"), refund("r2", "03-08", 1, "1"), refund("r3", "03-09", 5, "2")
+    )
     assert (grants(answer), reversals(answer)) == (["e2 10", "e4 10"], ["r3 -10 of e4"])  # 5, 4 after r2, 3 after r3
 
 
 def test_a_purchase_refunded_before_it_came_counts_net(run: Any) -> None:
     campaign = a_campaign("on: purchase, count: events, reach: 1", "refunds: {on: refund, same: event.order_id}")
-    answer = run(campaign, refund("r", "03-01", None, "1"), event("a", "03-02", 5, order_id="1"), event("b", "03-03", 5, order_id="2"))
+    answer = run(
+        campaign,
+        refund("r", "03-01", None, "1"),
+        event("a", "03-02", 5, order_id="1"),
+        event("b", "03-03", 5, order_id="2"),
+    )
     assert (grants(answer), denials(answer)) == (["b 10"], [])
 
 
 def test_a_refund_set_against_the_user_lowers_the_window_of_its_own_time(run: Any) -> None:
-    campaign = a_campaign("on: purchase, sum: event.amount, per: week, reach: 10", "refunds: {on: refund, amount: event.amount}")
+    campaign = a_campaign(
+        "on: purchase, sum: event.amount, per: week, reach: 10", "refunds: {on: refund, amount: event.amount}"
+    )
     answer = run(
         campaign, event("a", "03-02", 12), refund("r1", "03-03", 3), event("b", "03-04", 1), refund("r2", "03-09", 5),
         event("c", "03-10", 14), event("d", "03-11", 1),
@@ -509,8 +543,12 @@ def test_a_refund_set_against_the_user_lowers_the_window_of_its_own_time(run: An
 
 
 def test_a_refund_set_against_the_user_takes_newest_first(run: Any) -> None:
-    campaign = a_campaign("on: purchase", "refunds: {on: refund, amount: event.amount}", "{percent: 10, of: event.amount}")
-    answer = run(campaign, *daily(30, 40), refund("r1", "03-10", 25), refund("r2", "03-11", 35), refund("r3", "03-12", 90))
+    campaign = a_campaign(
+        "on: purchase", "refunds: {on: refund, amount: event.amount}", "{percent: 10, of: event.amount}"
+    )
+    answer = run(
+        campaign, *daily(30, 40), refund("r1", "03-10", 25), refund("r2", "03-11", 35), refund("r3", "03-12", 90)
+    )
     assert reversals(answer) == ["r1 -2 of e2", "r2 -3 of e1+e2", "r3 -2 of e1"]
     whole = a_campaign("on: purchase", "refunds: {on: refund, grants: whole}")
     answer = run(whole, *daily(1, 1), *(refund(f"r{i}", f"03-1{i}") for i in range(3)))
@@ -531,7 +569,9 @@ def test_what_is_given_back(run: Any, gives_back: str, given: str, denied: str) 
         "on: purchase",
         f"refunds: {{on: refund, same: event.order_id, gives_back: {gives_back}}}\nlimits: [{{grants: 1}}, {{per: user, grants: 1}}]",
     )
-    answer = run(campaign, event("a", "03-02", order_id="1"), refund("r", "03-03", None, "1"), event("b", "03-04", order_id="2"))
+    answer = run(
+        campaign, event("a", "03-02", order_id="1"), refund("r", "03-03", None, "1"), event("b", "03-04", order_id="2")
+    )
     assert [grant.event_id for grant in answer.grants] == given.split()
     assert denials(answer) == [*filter(None, [denied])]
 
@@ -551,25 +591,38 @@ def test_holds_are_granted_when_due_less_what_was_taken_back(run: Any) -> None:
 
 
 def test_duplicates_change_nothing(run: Any) -> None:
-    events = [event("a", "03-02", 1), event("a", "03-02T10:00", 5), event("a", "03-02", 1, user="u2"), event("b", "03-03", 1)]
+    events = [
+        event("a", "03-02", 1),
+        event("a", "03-02T10:00", 5),
+        event("a", "03-02", 1, user="u2"),
+        event("b", "03-03", 1),
+    ]
     answer = run(a_campaign("on: purchase, count: events, every: 2"), *events)
     assert to_whom(answer) == ["b u1 10"]
 
 
 def test_the_total_order_settles_ties(run: Any) -> None:
     campaign = a_campaign("on: purchase", "limits: [{grants: 2}]")
-    answer = run(campaign, event("b", "03-02", user="u1"), event("a", "03-02", user="u9"), event("a", "03-02", user="u8"))
+    answer = run(
+        campaign, event("b", "03-02", user="u1"), event("a", "03-02", user="u9"), event("a", "03-02", user="u8")
+    )
     assert to_whom(answer) == ["a u8 10", "a u9 10"]
 
 
-@pytest.mark.parametrize(("seed", "user", "place"), [("seed", "a", "0.0505"), ("seed", "b", "0.2696"), ("foo", "ab", "0.2575")])
+@pytest.mark.parametrize(
+    ("seed", "user", "place"), [("seed", "a", "0.0505"), ("seed", "b", "0.2696"), ("foo", "ab", "0.2575")]
+)
 def test_growthbooks_published_places(seed: str, user: str, place: str) -> None:
     assert place_of("growthbook", seed, user) == Fraction(place)
 
 
 @pytest.mark.parametrize("first", [True, False])
 def test_purchases_of_one_name_take_a_refund_up_one_after_the_other(run: Any, first: bool) -> None:
-    campaign = a_campaign("on: purchase", "refunds: {on: refund, same: event.order_id, amount: event.amount}", "{percent: 10, of: event.amount}")
+    campaign = a_campaign(
+        "on: purchase",
+        "refunds: {on: refund, same: event.order_id, amount: event.amount}",
+        "{percent: 10, of: event.amount}",
+    )
     bought = (event("a", "03-02", 50, order_id="1"), event("b", "03-03", 50, order_id="1"))
     answer = run(campaign, *bought, refund("r", "03-09" if first else "03-01", 80, "1"))
     assert grants(answer) == (["a 5", "b 5"] if first else ["b 5"])

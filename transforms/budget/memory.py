@@ -6,11 +6,14 @@ that a grant has one state, whichever decision is asked for.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
+from schemas.errors import LedgerUnavailableError, VersionConflictError
+from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.order_keys import OrderKey, OrderKind
 from schemas.proposals import (
     AccountSnapshot,
@@ -27,7 +30,14 @@ from schemas.proposals import (
 )
 from schemas.results import Outcome, Reason
 from transforms.budget.memory_accounts import Accounts, Refusal, is_valid
-from transforms.budget.ports import BATCH_MAX, LogEntry, require_valid_accounts, require_valid_batch
+from transforms.budget.memory_operations import Operations
+from transforms.budget.ports import (
+    BATCH_MAX,
+    LogEntry,
+    require_valid_accounts,
+    require_valid_batch,
+    require_valid_operation,
+)
 
 _ALL = ("budget", "limits", "lock")
 
@@ -109,6 +119,7 @@ class MemoryLedger:
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
         self._accounts = Accounts()
+        self._operations = Operations(self._accounts)
         self._grants: dict[_Home, _Made | _Denied | _Waiting] = {}
         self._lists: dict[bytes, _Listed | _Denied] = {}
         self._reversals: dict[bytes, tuple[Reversal, Decision]] = {}
@@ -120,12 +131,31 @@ class MemoryLedger:
         self._also: list[tuple[Request, Decision]] = []
         self.newest: OrderKey | None = None
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
         require_valid_accounts(accounts)
-        return sum([self._accounts.define(spec) for spec in accounts])
+        if not self._operations.are_at(expected):
+            raise VersionConflictError("an account is at another version than expected")
+        return sum([self._operations.define(spec, who, why, self._after) for spec in accounts])
+
+    def operate(self, operation: Operation) -> OperationAnswer:
+        require_valid_operation(operation)
+        return self._operations.operate(operation, self._after)
+
+    def audit(self) -> Iterator[AuditEntry]:
+        return reversed(list(self._operations.audit))
+
+    def frozen(self) -> str | None:
+        return self._operations.frozen
 
     def decide(self, requests: Sequence[Request]) -> list[Decision]:
         require_valid_batch(requests, self._tenant)
+        self._require_unfrozen()
         self._entry = str(len(self._log) + 1)
         decisions = []
         for request in requests:
@@ -142,6 +172,7 @@ class MemoryLedger:
         return [self._with_mark(decision) for decision in decisions]
 
     def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
+        self._require_unfrozen()
         self._entry = str(len(self._log) + 1)
         self._see(OrderKey(until_ms, OrderKind.OPERATION, "", "", 0, ""))
         self._also = []
@@ -162,7 +193,19 @@ class MemoryLedger:
         return self._log.get(entry)
 
     def snapshot(self) -> list[AccountSnapshot]:
-        return self._accounts.snapshot()
+        held: Counter[str] = Counter()
+        for record in (record for one in self._held for record in one.grants if record.stands):
+            for charge in record.grant.charges:
+                held[charge.account] += record.stands if charge.cost is None else charge.cost
+        return self._accounts.snapshot(held)
+
+    @property
+    def _after(self) -> bytes:
+        return self.newest.packed() if self.newest else b""
+
+    def _require_unfrozen(self) -> None:
+        if self._operations.frozen is not None:
+            raise LedgerUnavailableError("nothing is decided until the ledger is unfrozen")
 
     def limits(self, grant: GrantRequest) -> list[tuple[str, Use]]:
         """(account, use) of every limit on the grant's path as it stands now, the recipient's own too."""

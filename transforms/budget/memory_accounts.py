@@ -5,9 +5,10 @@ Every counter is a number in a dictionary; a check is a counter beside the limit
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from schemas.pacing import paced_cap
 from schemas.proposals import (
     AMOUNT_LIMIT,
     CAP_LIMIT,
@@ -17,6 +18,7 @@ from schemas.proposals import (
     GrantRequest,
     Lock,
     Offer,
+    Pace,
     Use,
 )
 from schemas.results import Reason, WhenFull
@@ -38,9 +40,15 @@ class Account:
 
     spec: AccountSpec
     version: int
+    paused: bool = False
     counts: dict[tuple[str, int], Count] = field(default_factory=dict)
     users: dict[tuple[str, int, str], Count] = field(default_factory=dict)
     last_ms: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def total(self) -> Count:
+        """The counter of everything that was charged to it."""
+        return self.count("total", 0, "")
 
     def count(self, period: str, start: int, user: str) -> Count:
         """The counter of a slice, made when it is first asked for."""
@@ -60,6 +68,7 @@ class Check:
     amount_cap: int
     when_full: WhenFull
     cost: int | None
+    pace: Pace | None
 
     @property
     def of_user(self) -> bool:
@@ -90,16 +99,10 @@ class Accounts:
         self._accounts: dict[str, Account] = {}
         self._locks: dict[tuple[Lock, str], list[str]] = {}
 
-    def define(self, spec: AccountSpec) -> bool:
-        """Make an account or change its limits; False if it is so already."""
-        known = self._accounts.get(spec.name)
-        if known is None:
-            self._accounts[spec.name] = Account(spec, 1)
-        elif known.spec != spec:
-            known.spec, known.version = spec, known.version + 1
-        else:
-            return False
-        return True
+    @property
+    def by_name(self) -> dict[str, Account]:
+        """The accounts themselves, for those who make and change them."""
+        return self._accounts
 
     def charge(self, offer: Offer, time_ms: int) -> list[int] | Refusal:
         """Charge all grants of the offer and tell their amounts, or charge none of them."""
@@ -147,23 +150,27 @@ class Accounts:
                 found.append((account.spec.name, use))
         return found
 
-    def snapshot(self) -> list[AccountSnapshot]:
-        """As `Ledger.snapshot`."""
+    def snapshot(self, held: Mapping[str, int]) -> list[AccountSnapshot]:
+        """As `Ledger.snapshot`. held: by account, what is held of its amount."""
         order = {"tenant": 0, "theme": 1, "campaign": 2}
         names = sorted(self._accounts, key=lambda name: (order[name.split("/")[0]], name))
-        return [_snapshot(name, self._accounts[name]) for name in names]
+        return [_snapshot(self._accounts[name], held.get(name, 0)) for name in names]
 
     def _fitting(self, grant: GrantRequest, time_ms: int, cuttable: bool) -> int | Refusal:
         """The amount that fits every limit, at most what is asked."""
         for charge in grant.charges:
             if charge.account not in self._accounts:
                 return Refusal(Reason.ACCOUNT_UNKNOWN, charge.account)
+        for charge in grant.charges:
+            if self._accounts[charge.account].paused:
+                return Refusal(Reason.PAUSED, charge.account)
         checks = self._checks(grant)
         for check in checks:
             if check.count.closed:
                 return Refusal(Reason.CLOSED, check.account, check.period)
         barred = self._barred(grant, time_ms)
-        return barred if barred is not None else _fitting(checks, grant.amount, cuttable)
+        outcome = barred if barred is not None else _fitting(checks, grant.amount, cuttable)
+        return outcome if isinstance(outcome, Refusal) else _paced(checks, outcome, time_ms) or outcome
 
     def _checks(self, grant: GrantRequest) -> list[Check]:
         """Every counter the grant would move: users' first, then from the tenant down."""
@@ -213,7 +220,18 @@ def _check(account: Account, period: str, count: Count, cost: int | None) -> Che
     limit = next((limit for limit in account.spec.limits if limit.period == period), None)
     grants = limit.grants if limit and limit.grants is not None else CAP_LIMIT
     amount = limit.amount if limit and limit.amount is not None else CAP_LIMIT
-    return Check(account.spec.name, period, count, grants, amount, limit.when_full if limit else WhenFull.SKIP, cost)
+    when_full = limit.when_full if limit else WhenFull.SKIP
+    pace = limit.pace if limit and limit.amount is not None else None
+    return Check(account.spec.name, period, count, grants, amount, when_full, cost, pace)
+
+
+def _paced(checks: Sequence[Check], amount: int, time_ms: int) -> Refusal | None:
+    for check in checks:
+        if check.pace is not None:
+            cap = paced_cap(check.pace, check.amount_cap, time_ms)
+            if check.count.amount + check.charged(amount) > cap:
+                return Refusal(Reason.PACED, check.account, check.period, check.count.amount, cap)
+    return None
 
 
 def _fitting(checks: Sequence[Check], asked: int, cuttable: bool) -> int | Refusal:
@@ -240,12 +258,14 @@ def _fitting(checks: Sequence[Check], asked: int, cuttable: bool) -> int | Refus
     return amount
 
 
-def _snapshot(name: str, account: Account) -> AccountSnapshot:
-    limits = {limit.period: limit for limit in account.spec.limits}
+def _snapshot(account: Account, held: int) -> AccountSnapshot:
+    spec = account.spec
+    limits = {limit.period: limit for limit in spec.limits}
     uses = []
     for period, start in sorted({("total", 0), *account.counts}, key=lambda slice_: (slice_[0] != "total", slice_)):
         count, limit = account.counts.get((period, start), Count()), limits.get(period)
         if (count.grants, count.amount, count.closed) != (0, 0, False) or period == "total":
             caps = (limit.grants, limit.amount) if limit else (None, None)
-            uses.append(Use(period, start, count.grants, count.amount, *caps, count.closed))
-    return AccountSnapshot(name, account.spec.unit, account.version, tuple(uses))
+            is_total = period == "total"
+            uses.append(Use(period, start, count.grants, count.amount, *caps, count.closed, held if is_total else 0))
+    return AccountSnapshot(spec.name, spec.unit, account.version, tuple(uses), spec.limits, account.paused)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from schemas.operations import AuditEntry, Move, Operation, OperationAnswer
+from schemas.pacing import is_valid_pace
 from schemas.proposals import (
     AMOUNT_LIMIT,
     CAP_LIMIT,
@@ -23,6 +25,8 @@ from schemas.results import WhenFull
 
 BATCH_MAX = 250
 """Requests in one call: more would block the server for too long."""
+
+OPERATION_ID_BYTES_MAX = 128
 
 COOLDOWN = "user/cooldown"
 """The period of a cool-down: what is kept of it is a time, not a count."""
@@ -48,19 +52,50 @@ class Ledger(Protocol):
         written, in the order given; killed at any moment, a call has happened or it has not.
       - An id is decided once. Asked again, the first answer is given again, marked `repeated`, whatever was raised,
         lowered or defined meanwhile.
-      - Use never passes a cap, unless the cap was lowered below the use.
+      - Use never passes a cap, unless the cap was lowered below the use. A pace loosens no cap.
+      - Whatever changes an account or moves budget between accounts is in the audit, written in the same step.
       - What was answered is kept as long as the server keeps its append-only file.
     """
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
-        """Make accounts, or change their limits; use and closed states stay. Idempotent, audited.
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
+        """Make accounts, or change their limits; use, pauses and closed states stay. Idempotent, audited.
+
+        Args:
+          expected: (account, version) that must hold, 0 = there is none.
 
         Returns:
           How many accounts were made or changed.
 
         Raises:
-          ValueError: a user's limit that closes, a cap out of 0 .. 2^52, two limits per period.
+          VersionConflictError: an account is at another version than expected; nothing was changed.
+          ValueError: a user's limit that closes, a cap out of 0 .. 2^52, two limits per period, a pace that cannot be.
         """
+        ...
+
+    def operate(self, operation: Operation) -> OperationAnswer:
+        """Make an operator's change, whole or not at all; what it changes is in force for the next request.
+
+        Never needed twice: asked again with its id, the first answer is given again, marked `repeated`, whatever
+        happened since. Done while the root is frozen too.
+
+        Raises:
+          LedgerUnavailableError: no answer; it may or may not have happened. Ask again with the same id.
+          ValueError: no id, nobody or no reason; a move from an account to itself.
+        """
+        ...
+
+    def audit(self) -> Iterator[AuditEntry]:
+        """Every change of an account and of the root, newest first, read as it is asked for; decisions: the log."""
+        ...
+
+    def frozen(self) -> str | None:
+        """Why the root is frozen; None if it is not."""
         ...
 
     def decide(self, requests: Sequence[Request]) -> list[Decision]:
@@ -85,7 +120,8 @@ class Ledger(Protocol):
           A hold asked again answers as it stands: held, or the end it came to.
 
         Raises:
-          LedgerUnavailableError: no answer; the decisions may or may not exist. Ask again with the same ids.
+          LedgerUnavailableError: no answer; the decisions may or may not exist. Ask again with the same ids. Also while
+            the root is frozen; then nothing exists.
           ValueError: more than BATCH_MAX requests, of another root, or contradictory in themselves.
 
         Does not guarantee: fairness between users; that an unanswered call left no trace: what it brought about beside
@@ -102,7 +138,8 @@ class Ledger(Protocol):
           until_ms: event time, never a clock's.
 
         Raises:
-          LedgerUnavailableError: no answer; what it may have ended stands in the log, marked unpublished.
+          LedgerUnavailableError: no answer; what it may have ended stands in the log, marked unpublished. Also while
+            the root is frozen; then nothing ends.
         """
         ...
 
@@ -147,6 +184,10 @@ def require_valid_accounts(accounts: Sequence[AccountSpec]) -> None:
                 raise ValueError(f"{account.name}: a user's limit closes nothing")
             if any(cap is not None and not 0 <= cap <= CAP_LIMIT for cap in (limit.grants, limit.amount)):
                 raise ValueError(f"{account.name}: a cap is from 0 to {CAP_LIMIT}")
+            if limit.pace is not None and (limit.period != "total" or limit.amount is None):
+                raise ValueError(f"{account.name}: a pace needs a cap on amounts in total")
+            if limit.pace is not None and not is_valid_pace(limit.pace):
+                raise ValueError(f"{account.name}: no pace can be {limit.pace}")
             if not _is_valid_cooldown(limit):
                 raise ValueError(f"{account.name}: {COOLDOWN} has a cooldown_ms of 1 to {CAP_LIMIT} and nothing else")
 
@@ -158,20 +199,40 @@ def _is_valid_cooldown(limit: LimitSpec) -> bool:
     return alone and limit.cooldown_ms is not None and 1 <= limit.cooldown_ms <= CAP_LIMIT
 
 
+def require_valid_operation(operation: Operation) -> None:
+    """Raise ValueError for an operation that nobody can answer for."""
+    if not 1 <= len(operation.operation_id.encode()) <= OPERATION_ID_BYTES_MAX:
+        raise ValueError(f"an operation's id has 1 to {OPERATION_ID_BYTES_MAX} bytes, not {operation.operation_id!r}")
+    if not operation.who.strip() or not operation.why.strip():
+        raise ValueError("an operation says who and why")
+    if isinstance(operation.change, Move) and operation.change.source == operation.change.target:
+        raise ValueError(f"nothing moves from {operation.change.source} to itself")
+
+
 def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
     """Raise ValueError for a batch that no store may decide."""
     if len(requests) > BATCH_MAX:
         raise ValueError(f"{len(requests)} requests in one call; at most {BATCH_MAX}")
+    routes: set[bytes] = set()
     for request in requests:
         if request.tenant != tenant:
             raise ValueError(f"a request of {request.tenant!r} at the root {tenant!r}")
         if isinstance(request, Proposal):
-            _require_valid_proposal(request)
+            offers = request.offers
+            if len(offers) == 1 and len(offers[0].grants) == 1:
+                routes.add(offers[0].grants[0].route)
+            else:
+                _require_valid_offers(request)
+                routes |= {grant.route for offer in offers for grant in offer.grants}
         else:
             _require_valid_reversal(request)
+    for route in routes:
+        cost = _wrong_cost(route)
+        if cost is not None:
+            raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
 
 
-def _require_valid_proposal(proposal: Proposal) -> None:
+def _require_valid_offers(proposal: Proposal) -> None:
     if not proposal.offers:
         raise ValueError("a proposal has offers")
     for offer in proposal.offers:
@@ -179,10 +240,6 @@ def _require_valid_proposal(proposal: Proposal) -> None:
             raise ValueError("an offer has grants")
         if len(offer.grants) > 1 and len({_name(grant) for grant in offer.grants}) < len(offer.grants):
             raise ValueError("an offer has a grant twice")
-        for grant in offer.grants:
-            cost = _wrong_cost(grant.route)
-            if cost is not None:
-                raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
 
 
 @lru_cache(maxsize=10_000)

@@ -9,12 +9,20 @@ from typing import Any, TypeVar
 
 import redis
 
-from schemas.errors import LedgerUnavailableError
-from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Request, Use
+from schemas.errors import LedgerUnavailableError, VersionConflictError
+from schemas.operations import AuditEntry, Operation, OperationAnswer
+from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Request, Use
 from schemas.redis_connection import answered, pool_of
 from schemas.redis_errors import CAUGHT
-from transforms.budget.keys import declared, key
-from transforms.budget.ports import BATCH_MAX, LogEntry, require_valid_accounts, require_valid_batch
+from transforms.budget.keys import control, declared, key
+from transforms.budget.ports import (
+    BATCH_MAX,
+    LogEntry,
+    require_valid_accounts,
+    require_valid_batch,
+    require_valid_operation,
+)
+from transforms.budget.redis_operations import arguments, limits_wire, read_answer, read_audit, read_limits, script_of
 from transforms.budget.redis_question import (
     Question,
     instant,
@@ -24,7 +32,9 @@ from transforms.budget.redis_question import (
     unpack,
     unpack_requests,
 )
-from transforms.budget.scripts import source
+from transforms.budget.scripts import NAMES, source
+
+AUDIT_PAGE = 100
 
 T = TypeVar("T")
 
@@ -48,26 +58,50 @@ class RedisLedger:
     def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = try_for_seconds) -> None:
         self._client, self._tenant, self._wait = client, tenant, wait
         self._keys = declared(tenant)
-        self._decide = client.register_script(source("decide"))
-        self._define = client.register_script(source("define"))
-        self._mature = client.register_script(source("mature"))
+        self._scripts = {name: client.register_script(source(name)) for name in NAMES}
+        self._decide = self._scripts["decide"]
 
-    def define(self, accounts: Sequence[AccountSpec], who: str = "") -> int:
+    def define(
+        self,
+        accounts: Sequence[AccountSpec],
+        who: str = "",
+        why: str = "",
+        expected: Sequence[tuple[str, int]] = (),
+    ) -> int:
         require_valid_accounts(accounts)
-        specs = [[spec.name, [spec.unit, spec.parent or "", _limits(spec)]] for spec in accounts]
-        return int(self._answer(lambda: self._define(keys=self._keys, args=[pack(specs), who])))
+        specs = [[spec.name, spec.unit, spec.parent or "", limits_wire(spec)] for spec in accounts]
+        changed = int(self._call("define", [pack(specs), who, why, pack(expected)]))
+        if changed < 0:
+            raise VersionConflictError("an account is at another version than expected")
+        return changed
+
+    def operate(self, operation: Operation) -> OperationAnswer:
+        require_valid_operation(operation)
+        return read_answer(self._call(script_of(operation.change), arguments(operation)))
+
+    def audit(self) -> Iterator[AuditEntry]:
+        last = "+"
+        while page := self._audit_before(last):
+            for entry, fields in page:
+                yield read_audit(entry, fields)
+            last = f"({page[-1][0].decode()}"
+
+    def _audit_before(self, last: str) -> Any:
+        return self._answer(lambda: self._client.xrevrange(key(self._tenant, "audit"), last, "-", AUDIT_PAGE))
+
+    def frozen(self) -> str | None:
+        why = self._answer(lambda: self._client.hget(control(self._tenant), "frozen"))
+        return why.decode() if why is not None else None
 
     def decide(self, requests: Sequence[Request]) -> list[Decision]:
         require_valid_batch(requests, self._tenant)
         if not requests:
             return []
-        arguments = Question(requests).arguments
-        entry, answers, *brought = self._answer(lambda: self._decide(keys=self._keys, args=arguments))
+        entry, answers, *brought = self._call("decide", Question(requests).arguments)
         return read_decisions(requests, unpack(answers), brought, entry.decode())
 
     def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
-        arguments: list[bytes | int] = [until_ms, instant(until_ms), BATCH_MAX, pack([])]
-        _, _, *brought = self._answer(lambda: self._mature(keys=self._keys, args=arguments))
+        _, _, *brought = self._call("mature", [until_ms, instant(until_ms), BATCH_MAX, pack([])])
         return list(read_brought(brought))
 
     def decide_in_turn(
@@ -77,9 +111,9 @@ class RedisLedger:
         try:
             for batch in batches:
                 require_valid_batch(batch, self._tenant)
-                arguments = Question(batch).arguments  # while the server decides the batch before
+                question = Question(batch).arguments  # while the server decides the batch before
                 answered = turn.answer()
-                turn.ask(batch, arguments)
+                turn.ask(batch, question)
                 if answered is not None:
                     yield answered
             answered = turn.answer()
@@ -122,16 +156,21 @@ class RedisLedger:
                 return pipe.execute()
 
         account, slices = (_fields(answer) for answer in self._answer(read))
-        unit, _, limits = unpack(account[b"definition"])
-        caps = {limit[0]: (None if limit[1] < 0 else limit[1], None if limit[2] < 0 else limit[2]) for limit in limits}
-        uses = [_use("total", 0, account.get(b"use"), caps)]
+        unit, _, wire, paused = unpack(account[b"definition"])
+        limits = read_limits(wire)
+        caps = {limit.period: limit for limit in limits}
+        held = int(account.get(b"held", 0))
+        uses = [_use("total", 0, account.get(b"use"), caps, held)]
         for field, raw in slices.items():
             period, start = field.decode().split(":")
             use = _use(period, int(start), raw, caps)
             if use.grants or use.amount or use.closed:
                 uses.append(use)
-        ordered = [uses[0], *sorted(uses[1:], key=lambda use: (use.period, use.start_ms))]
-        return AccountSnapshot(name, unit, int(account[b"version"]), tuple(ordered))
+        ordered = (uses[0], *sorted(uses[1:], key=lambda use: (use.period, use.start_ms)))
+        return AccountSnapshot(name, unit, int(account[b"version"]), ordered, limits, paused == 1)
+
+    def _call(self, script: str, args: Sequence[bytes | str | int]) -> Any:
+        return self._answer(lambda: self._scripts[script](keys=self._keys, args=args))
 
     def _answer(self, call: Callable[[], T | Any]) -> Any:
         return answered(self._client, call, self._wait, LedgerUnavailableError)
@@ -181,24 +220,13 @@ class _Turn:
             self._connection = None
 
 
-def _limits(spec: AccountSpec) -> list[list[object]]:
-    return [
-        [limit.period, _cap(limit.grants), _cap(limit.amount), limit.when_full.value, _cap(limit.cooldown_ms)]
-        for limit in spec.limits
-    ]
-
-
-def _cap(cap: int | None) -> int:
-    """The script has no null in its arrays: -1 is no cap, and no cool-down."""
-    return -1 if cap is None else cap
-
-
 def _fields(answer: Any) -> dict[bytes, bytes]:
     """Of a hash. A cluster's transaction gives its answers as they came: name, value, name, value."""
     return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
-def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, tuple[int | None, int | None]]) -> Use:
-
+def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, LimitSpec], held: int = 0) -> Use:
     grants, amount, closed = struct.unpack(">ddB", raw) if raw else (0.0, 0.0, 0)
-    return Use(period, start_ms, int(grants), int(amount), *caps.get(period, (None, None)), bool(closed))
+    limit = caps.get(period)
+    found = (limit.grants, limit.amount) if limit else (None, None)
+    return Use(period, start_ms, int(grants), int(amount), *found, bool(closed), held)

@@ -110,8 +110,9 @@ def read_decisions(
     requests: Sequence[Request], answers: list[Any], brought: Sequence[bytes], entry: str
 ) -> list[Decision]:
     """One decision per request, each with what was brought about beside it."""
+    granted_whole = _GrantedWhole(entry)
     decisions = [
-        _granted_whole(request, entry) if answer == 1 else _decision(answer)
+        granted_whole[_asked(request)] if answer == 1 else _decision(answer)
         for request, answer in zip(requests, answers, strict=True)
     ]
     also: dict[int, list[tuple[Request, Decision]]] = {}
@@ -135,9 +136,21 @@ def _read_brought(brought: Sequence[bytes]) -> list[tuple[int, Request, Decision
     return [(number, cause, _decision(answer)) for (number, answer), cause in pairs]
 
 
-def _granted_whole(request: Request, entry: str) -> Decision:
+def _asked(request: Request) -> int:
     assert isinstance(request, Proposal)
-    return Decision(Outcome.GRANTED, 0, (request.offers[0].grants[0].amount,), entry=entry, unpublished=True)
+    return request.offers[0].grants[0].amount
+
+
+class _GrantedWhole(dict[int, Decision]):
+    """The decision on a single grant that got all it asked, by amount: most of a batch say the same."""
+
+    def __init__(self, entry: str) -> None:
+        super().__init__()
+        self._entry = entry
+
+    def __missing__(self, amount: int) -> Decision:
+        found = self[amount] = Decision(Outcome.GRANTED, 0, (amount,), entry=self._entry, unpublished=True)
+        return found
 
 
 def _decision(answer: list[Any]) -> Decision:

@@ -6,7 +6,7 @@ import re
 from functools import cache
 from importlib import resources
 
-NAMES = ("decide", "define", "mature")
+NAMES = ("decide", "define", "mature", "change_limit", "change_state", "change_pace", "move_budget", "freeze")
 
 
 @cache

@@ -139,16 +139,16 @@ def _by_value(place: Place, members: Sequence[_Member], used: frozenset[Place]) 
 class _Unbuilt:
     """Stands for a bucket until the first event reaches it."""
 
-    __slots__ = ("_buckets", "_inline", "_members", "_used", "_value")
+    __slots__ = ("_buckets", "_in_line", "_members", "_used", "_value")
 
     def __init__(
         self, buckets: dict[Any, Bucket], value: Any, members: Sequence[_Member], used: frozenset[Place], inline: bool
     ) -> None:
         self._buckets, self._value, self._members = buckets, value, members
-        self._used, self._inline = used, inline
+        self._used, self._in_line = used, inline
 
     def __call__(self, e: Attributes, u: Attributes, t: int, s: str, found: list[int]) -> None:
-        built = self._buckets[self._value] = _bucket(self._members, self._used, self._inline)
+        built = self._buckets[self._value] = _bucket(self._members, self._used, self._in_line)
         built(e, u, t, s, found)
 
 

@@ -6,12 +6,15 @@ from collections.abc import Callable
 from functools import cache
 from typing import cast
 
-from schemas.campaign_parts import Grant
-from schemas.campaigns import Campaign, Limit, Tenant, Theme
+from schemas.campaign_parts import Active, Grant
+from schemas.campaigns import Campaign, Limit, PaceParts, Tenant, Theme
+from schemas.pacing import is_valid_pace
 from schemas.plans import PlanCharge
-from schemas.proposals import AccountSpec, LimitSpec
+from schemas.proposals import AccountSpec, LimitSpec, Pace
 from schemas.results import WhenFull
-from transforms.language.loading import Folder
+from transforms.language.context import Context
+from transforms.language.loading import Folder, Loaded
+from transforms.language.paces import pace_of
 
 Problem = Callable[[tuple[str | int, ...], str], None]
 
@@ -21,14 +24,19 @@ def account_specs(folder: Folder, tenant: Tenant) -> tuple[AccountSpec, ...]:
     themes = {name: cast("Theme", loaded.model) for name, loaded in folder.themes.items()}
     campaigns = [cast("Campaign", folder.campaigns[name].model) for name in sorted(folder.campaigns)]
     named = sorted(set(themes) | {campaign.theme for campaign in campaigns if campaign.theme})
-    specs = [AccountSpec("tenant", None, _unit(tenant.limits), _limit_specs(tenant.limits))]
+    of_tenant = folder.tenants[0] if folder.tenants else None
+    limits = _limit_specs(folder, of_tenant, tenant.limits, Active.model_validate({"zone": tenant.zone}))
+    specs = [AccountSpec("tenant", None, _unit(tenant.limits), limits)]
     for name in named:
-        limits = themes[name].limits if name in themes else ()
-        specs.append(AccountSpec(f"theme/{name}", "tenant", _unit(limits), _limit_specs(limits)))
+        theme = themes.get(name) or Theme.model_validate({"theme": name})
+        limits = _limit_specs(
+            folder, folder.themes.get(name), theme.limits, Active.model_validate({"zone": theme.zone})
+        )
+        specs.append(AccountSpec(f"theme/{name}", "tenant", _unit(theme.limits), limits))
     for campaign in campaigns:
         parent = f"theme/{campaign.theme}" if campaign.theme else "tenant"
-        name = f"campaign/{campaign.campaign}"
-        specs.append(AccountSpec(name, parent, _own_unit(campaign), _limit_specs(campaign.limits)))
+        limits = _limit_specs(folder, folder.campaigns[campaign.campaign], campaign.limits, campaign.active)
+        specs.append(AccountSpec(f"campaign/{campaign.campaign}", parent, _own_unit(campaign), limits))
     return tuple(specs)
 
 
@@ -99,8 +107,37 @@ def _period(limit: Limit) -> str:
     return "user/cooldown" if limit.cooldown is not None else limit.per.replace(" and ", "/")
 
 
-def _limit_specs(limits: tuple[Limit, ...]) -> tuple[LimitSpec, ...]:
-    return tuple(
-        LimitSpec(_period(limit), limit.grants, limit.amount, WhenFull(limit.when_full), limit.cooldown)
-        for limit in limits
+def _limit_specs(
+    folder: Folder, loaded: Loaded | None, limits: tuple[Limit, ...], active: Active
+) -> tuple[LimitSpec, ...]:
+    """active: the span of a pace that says none, and the zone."""
+    found = []
+    for i, limit in enumerate(limits):
+        pace = None
+        if limit.pacing is not None:
+            try:
+                pace = pace_over(limit.pacing, active)
+            except ValueError as error:
+                assert loaded is not None
+                folder.problem(loaded.document.place(("limits", i, "pace")), f"limits.{i}.pace: {error}")
+        full = WhenFull(limit.when_full)
+        found.append(LimitSpec(_period(limit), limit.grants, limit.amount, full, limit.cooldown, pace))
+    return tuple(found)
+
+
+def pace_over(parts: PaceParts, active: Active) -> Pace:
+    """The pace over its own span, else over that of active. Raises ValueError for a span that is missing or empty."""
+    start, end = (
+        Context.instant(moment, active.zone) for moment in (parts.start or active.start, parts.end or active.end)
     )
+    if start is None or end is None:
+        raise ValueError(
+            "needs the campaign's first and last day, e.g. active: {from: 2017-03-01, to: 2017-06-01}, "
+            "or a from: and to: of its own"
+        )
+    if start >= end:
+        raise ValueError("from: is not before to:")
+    pace = pace_of(parts, start, end, active.zone)
+    if not is_valid_pace(pace):
+        raise ValueError("a span is at most ten years long, and holds an hour with a share above 0")
+    return pace

@@ -100,7 +100,8 @@ class Context:
             return Pairing(found, found)
         return Pairing(self.of_event(same.first, (*path, "first")), self.of_event(same.then, (*path, "then")))
 
-    def instant(self, moment: datetime | None, zone: str) -> int | None:
+    @staticmethod
+    def instant(moment: datetime | None, zone: str) -> int | None:
         """ms since the epoch; a time without an offset is of the zone."""
         if moment is None:
             return None

@@ -19,15 +19,20 @@
 --   reason, account, period, use, cap; for REVERSED and UNCHANGED amounts ...; else offer, amounts ...;
 --   if the call brought about more: cmsgpack list of {number of the request (1-based), answer}, and the requests that
 --   these answer, packed. Outcomes and reasons are counted as in schemas/results.py.
+-- Reply FROZEN (an error): nothing is decided or written.
 -- Writes: only after the last request is decided (Redis does not roll back). Nothing where all answers are repeats,
 --   but that the root has seen the greatest OrderKey.
 
+--@include keys
+--@include pacing
 --@include accounts
 --@include limits
 --@include records
 --@include log
 --@include reversals
 --@include holds
+
+if FROZEN then return FROZEN end
 
 local SINGLE_HELD, REVERSAL = 1, 3
 
@@ -93,7 +98,7 @@ local function charge(first, n, time)
       for j = first, i - 1 do
         move(compiled[g_route[j]], users[g_user[j]], amounts[j - first + 1], -1, campaigns[g_home[j]])
       end
-      if check.counter and check.limit.full == CLOSE and refusal[1] >= USER_GRANTS then
+      if check.counter and check.limit.full == CLOSE and (refusal[1] == GRANTS or refusal[1] == AMOUNT) then
         check.counter.c, check.counter.dirty = 1, true
       end
       return nil, refusal
@@ -112,6 +117,7 @@ local function approve(i, amount, offer, number)
   local grant = {
     outcome = number == 0 and GRANTED or HELD, user = users[g_user[i]], asked = g_amount[i], entry = sequence,
     offer = offer, amount = amount, told = amount, taken = 0, route = number_of(compiled[g_route[i]]), hold = number}
+  if number > 0 then note_held(compiled[g_route[i]], amount, true, 1) end
   if waiting then take_overtaken(grant, waiting) end
   keep_grant(group, id, grant)
 end
@@ -140,14 +146,20 @@ end
 
 local function decide_single(i, time, held)
   local id, user, asked, group = grant_ids[i], users[g_user[i]], g_amount[i], records[g_home[i]]
-  local raw = group.at[id]
+  local raw, route = group.at[id], compiled[g_route[i]]
+  if not raw and not held and not route.watched and valid(asked) and fits_whole(route, user, asked) then
+    move(route, user, asked, 1, campaigns[g_home[i]])
+    has_fresh = true
+    keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, asked, sequence, number_of(route)) .. user)
+    return 1
+  end
   if raw and not waiting_in(raw) then return answer_again(raw, user, asked) end
   local amounts, refusal = charge(i, 1, time)
   if not amounts then return deny(group, id, user, asked, refusal) end
   if held then return approve_all(held[2], i, 1, amounts, 0, held[3]) end
   if raw then return approve_all(0, i, 1, amounts, 0) end
   has_fresh = true
-  keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, amounts[1], sequence, number_of(compiled[g_route[i]])) .. user)
+  keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, amounts[1], sequence, number_of(route)) .. user)
   if amounts[1] == asked then return 1 end
   return {GRANTED, 0, 0, sequence, 1, 0, amounts[1]}
 end

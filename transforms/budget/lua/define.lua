@@ -1,30 +1,25 @@
 #!lua
--- Make accounts or change their limits. Use and closed states stay as they are.
+-- Make accounts or change their limits. Use, pauses and closed states stay as they are.
 --
--- KEYS (1): [1] the root's control hash; account hashes, the set of accounts and the audit stream share its hash tag
--- ARGV: [1] cmsgpack list of [name, [unit, parent, [[period, grants, amount, when_full, cooldown_ms], ...]]], -1 = none   [2] who
--- Reply: how many accounts were made or changed.
+-- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- ARGV: [1] cmsgpack list of [name, unit, parent, limits], limits as in parts/terms.lua   [2] who   [3] why
+--   [4] cmsgpack list of {account, version} that must hold, 0 = there is none
+-- Reply: how many accounts were made or changed; -1 = an account is at another version, nothing was changed.
 -- Writes: per changed account its hash (definition, version), the set of accounts, one audit entry.
 
-local prefix = string.match(KEYS[1], '^(.*}:)')
+--@include keys
+--@include terms
 
-local function key(kind, name)
-  if name then return prefix .. kind .. ':' .. name end
-  return prefix .. kind
-end
-
-local now = redis.call('TIME')
+if not are_at(cmsgpack.unpack(ARGV[4])) then return -1 end
 local changed = 0
 for _, spec in ipairs(cmsgpack.unpack(ARGV[1])) do
-  local name, definition = spec[1], cmsgpack.pack(spec[2])
-  local account = key('account', name)
-  local known = redis.call('HMGET', account, 'definition', 'version')
-  if known[1] ~= definition then
-    local version = (tonumber(known[2]) or 0) + 1
-    redis.call('HSET', account, 'definition', definition, 'version', string.format('%.0f', version))
-    redis.call('SADD', key('accounts'), name)
-    redis.call('XADD', key('audit'), '*', 'what', 'define', 'account', name, 'who', ARGV[2],
-      'old', known[1] or '', 'new', definition, 'version', string.format('%.0f', version), 'second', now[1])
+  local known = terms_of(spec[1])
+  local terms = known or {name = spec[1], version = 0, paused = 0}
+  local old = known and told(known) or ''
+  terms.unit, terms.parent, terms.limits = spec[2], spec[3], spec[4]
+  if not known or defined(terms) ~= known.definition then
+    redis.call('SADD', key('accounts'), terms.name)
+    keep_terms(terms, old, 'define', '', ARGV[2], ARGV[3])
     changed = changed + 1
   end
 end

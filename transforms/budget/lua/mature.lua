@@ -6,14 +6,19 @@
 --   [4] no requests, packed
 -- Reply: as of decide.lua, without answers: {entry or "0", empty list, cmsgpack list of {0, answer}, packed proposals};
 --   the last two only if there are any
+-- Reply FROZEN (an error): nothing ends and nothing is written.
 -- Writes: as decide.lua, for what ended; always that the root has seen the instant.
 
+--@include keys
+--@include pacing
 --@include accounts
 --@include limits
 --@include records
 --@include log
 --@include reversals
 --@include holds
+
+if FROZEN then return FROZEN end
 
 read_due(tonumber(ARGV[1]), tonumber(ARGV[3]))
 finish_due(tonumber(ARGV[1]))

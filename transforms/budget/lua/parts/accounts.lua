@@ -3,23 +3,14 @@
 -- A route is what a grant is charged to: {lock, charge, ...}; lock = {group, start} or {}, charge = {account, cost
 -- (-1 = the granted amount), period, start, ...} from the tenant down. Each is kept once, under a number.
 
-local CAP_LIMIT, CHUNK = 4503599627370496, 1000
+local CHUNK = 1000
 local NO_LIMIT = {g = CAP_LIMIT, a = CAP_LIMIT, full = 'skip'}
 local COOLDOWN_PERIOD = 'user/cooldown'
 
-local prefix = string.match(KEYS[1], '^(.*}:)')
-
-local function key(kind, name)
-  if name then return prefix .. kind .. ':' .. name end
-  return prefix .. kind
-end
-
-local function digits(number)
-  return string.format('%.0f', number)
-end
-
-local control = redis.call('HMGET', KEYS[1], 'sequence', 'newest', 'routes', 'holds')
+local control = redis.call('HMGET', KEYS[1], 'sequence', 'newest', 'routes', 'holds', 'frozen')
 local sequence = (tonumber(control[1]) or 0) + 1
+
+local FROZEN = control[5] and redis.error_reply('FROZEN nothing is decided until the ledger is unfrozen')
 
 -- HMGET in pieces, since unpack has a limit; found[i] is the value of fields[i] or false.
 local function fetch(hash, fields)
@@ -56,13 +47,18 @@ local function account_of(name)
   local account = accounts[name]
   if account then return account end
   local raw = redis.call('HMGET', key('account', name), 'definition', 'use')
-  account = {name = name, total = new_counter(raw[2]), limits = {}, known = raw[1] and true or false}
+  account = {name = name, total = new_counter(raw[2]), limits = {}, known = raw[1] and true or false, held = 0}
+  account.plain = account.known
   if raw[1] then
-    for _, limit in ipairs(cmsgpack.unpack(raw[1])[3]) do
+    local definition = cmsgpack.unpack(raw[1])
+    account.paused = definition[4] == 1
+    for _, limit in ipairs(definition[3]) do
+      local pace = limit[6] and limit[3] >= 0 and read_pace(limit[6]) or nil
       account.limits[limit[1]] = {
         g = limit[2] < 0 and CAP_LIMIT or limit[2], a = limit[3] < 0 and CAP_LIMIT or limit[3], full = limit[4],
-        cooldown = limit[5] >= 0 and limit[5] or nil}
+        cooldown = limit[5] >= 0 and limit[5] or nil, pace = pace}
     end
+    if account.paused then account.plain = false end
   end
   accounts[name] = account
   return account
@@ -151,10 +147,11 @@ local function of_user(family, user)
   return found
 end
 
--- Routes. `own` checks watch counters of all users, `users` one counter a user; in the order of the path.
+-- Routes. `own` checks watch counters of all users, `users` one counter a user; in the order of the path. A route is plain if
+-- all its accounts are known and none is paused; watched, if more than counters can refuse a grant.
 
 local function compile(wire)
-  local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, known = true}
+  local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, paced = {}, plain = true}
   local own, users, families_of = route.own, route.users, route.families
   if wire[1][1] then
     route.lock = family_of('lock', wire[1][1] .. ':' .. digits(wire[1][2]), HOLDER)
@@ -165,10 +162,12 @@ local function compile(wire)
     local name, cost = charge[1], charge[2]
     local account = account_of(name)
     route.path[c - 1] = account
-    route.known = route.known and account.known
+    route.plain = route.plain and account.plain
     if cost < 0 then cost = nil end
-    own[#own + 1] = {
+    local total = {
       account = name, period = 'total', counter = account.total, limit = account.limits['total'] or NO_LIMIT, cost = cost}
+    own[#own + 1] = total
+    if total.limit.pace then route.paced[#route.paced + 1] = total end
     for i = 3, #charge, 2 do
       local period, start = charge[i], digits(charge[i + 1])
       local check = {account = name, period = period, limit = account.limits[period] or NO_LIMIT, cost = cost}
@@ -184,7 +183,7 @@ local function compile(wire)
       end
     end
   end
-  route.barring = route.lock ~= nil or #route.cooldowns > 0
+  route.watched = route.lock ~= nil or #route.cooldowns > 0 or #route.paced > 0
   return route
 end
 
@@ -217,8 +216,19 @@ local function route_of(number)
   return route
 end
 
+-- Note that so much of a grant is held now (sign 1) or no longer (-1); whole = nothing is left, or was there before.
+local function note_held(route, part, whole, sign)
+  for _, check in ipairs(route.own) do
+    if check.period == 'total' then
+      local account = accounts[check.account]
+      account.held = account.held + sign * (check.cost and (whole and check.cost or 0) or part)
+    end
+  end
+end
+
 local function save_accounts()
   for name, account in pairs(accounts) do
+    if account.held ~= 0 then redis.call('HINCRBY', key('account', name), 'held', digits(account.held)) end
     if account.total.dirty and account.known then redis.call('HSET', key('account', name), 'use', packed_counter(account.total)) end
   end
   for account, of_account in pairs(slices) do

@@ -52,7 +52,10 @@ local function finish_hold(number)
     if held.ends == RELEASES then take(grant, grant.amount - grant.taken, EVERYTHING) end
     local amount = grant.amount - grant.taken
     grants[#grants + 1], amounts[#amounts + 1] = grant, amount
-    if amount > 0 then outcome = COMMITTED end
+    if amount > 0 then
+      outcome = COMMITTED
+      note_held(route_of(grant.route), amount, true, -1)
+    end
   end
   for i, grant in ipairs(grants) do
     grant.outcome, grant.told, grant.entry, grant.hold = outcome, amounts[i], sequence, 0

@@ -1,8 +1,8 @@
 -- Whether a grant fits, what it is charged, and how that is given back. Reasons as in schemas/results.py.
 
 local AMOUNT_LIMIT = 1e14
-local INVALID_AMOUNT, TAKEN_BACK, ACCOUNT_UNKNOWN, CLOSED, LOCKED, COOLDOWN = 1, 2, 3, 4, 5, 6
-local USER_GRANTS, USER_AMOUNT, GRANTS, AMOUNT = 7, 8, 9, 10
+local INVALID_AMOUNT, TAKEN_BACK, ACCOUNT_UNKNOWN, PAUSED, CLOSED, LOCKED, COOLDOWN = 1, 2, 3, 4, 5, 6, 7
+local USER_GRANTS, USER_AMOUNT, GRANTS, AMOUNT, PACED = 8, 9, 10, 11, 12
 local CUT, CLOSE = 'cut', 'close'
 
 local function valid(amount)
@@ -13,7 +13,7 @@ local function refuse(reason, check, use, cap)
   return nil, {reason, check.account, check.period, use or 0, cap or 0}, check
 end
 
--- Whether the grant fits whole, with no limit asking for a closer look: the common case, in one pass.
+-- Whether the grant fits whole, with nothing asking for a closer look: the common case, in one pass.
 local function fits_whole(route, user, asked)
   local users, own = route.users, route.own
   for i = 1, #users do
@@ -26,7 +26,7 @@ local function fits_whole(route, user, asked)
     local counter, limit = check.counter, check.limit
     if counter.c == 1 or counter.g >= limit.g or counter.a + (check.cost or asked) > limit.a then return false end
   end
-  return route.known
+  return route.plain
 end
 
 -- The lock or the cool-down that keeps the user out, if one does: the check, its reason, use and cap.
@@ -43,13 +43,28 @@ local function barred(route, user, campaign, time)
   end
 end
 
+-- The check whose pace has not let go of so much yet, and what it has let go of; nil if there is none.
+local function ahead_of_pace(route, amount, time)
+  for _, check in ipairs(route.paced) do
+    local cap = paced_cap(check.limit.pace, check.limit.a, time)
+    if check.counter.a + (check.cost or amount) > cap then return check, cap end
+  end
+end
+
 -- The amount that fits every limit, at most what is asked; or nil, the refusal and the check that refused.
 local function fitting(route, user, asked, cuttable, campaign, time)
   local bar, reason, since, cooldown
-  if route.barring then bar, reason, since, cooldown = barred(route, user, campaign, time) end
-  if not bar and fits_whole(route, user, asked) then return asked end
+  if route.watched then
+    bar, reason, since, cooldown = barred(route, user, campaign, time)
+    if not bar and fits_whole(route, user, asked) and not ahead_of_pace(route, asked, time) then return asked end
+  elseif fits_whole(route, user, asked) then
+    return asked
+  end
   for _, account in ipairs(route.path) do
     if not account.known then return refuse(ACCOUNT_UNKNOWN, {account = account.name, period = '', limit = NO_LIMIT}) end
+  end
+  for _, account in ipairs(route.path) do
+    if account.paused then return refuse(PAUSED, {account = account.name, period = '', limit = NO_LIMIT}) end
   end
   local own, users = route.own, route.users
   for i = 1, #own do
@@ -93,6 +108,8 @@ local function fitting(route, user, asked, cuttable, campaign, time)
       return refuse(AMOUNT, check, counter.a, check.limit.a)
     end
   end
+  local check, cap = ahead_of_pace(route, amount, time)
+  if check then return refuse(PACED, check, check.counter.a, cap) end
   return amount
 end
 

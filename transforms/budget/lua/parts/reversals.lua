@@ -1,18 +1,4 @@
--- Taking back: shares without rounding, parts of grants and holds, and reversals that wait for their grants.
-
--- floor(amount * x / y), 0 <= x <= y < 10^14, amount < 10^14: long division, five bits of the amount at a time, so that
--- no number passes 2^53.
-local function share_of(amount, x, y)
-  local quotient, rest, unit = 0, 0, 35184372088832
-  for _ = 1, 10 do
-    local digit = math.floor(amount / unit)
-    amount, unit = amount - digit * unit, unit / 32
-    local dividend = rest * 32 + digit * x
-    rest = math.fmod(dividend, y)
-    quotient = quotient * 32 + (dividend - rest) / y
-  end
-  return quotient
-end
+-- Taking back: parts of grants and holds, and reversals that wait for their grants.
 
 -- one * other as two numbers, high * 2^48 + low; both below 2^48.
 local function product(one, other)
@@ -34,7 +20,9 @@ end
 local function take(grant, part, gives)
   if part == 0 then return end
   grant.taken = grant.taken + part
-  give_back(route_of(grant.route), grant.user, part, grant.taken == grant.amount, gives)
+  local route, whole = route_of(grant.route), grant.taken == grant.amount
+  if grant.hold > 0 then note_held(route, part, whole, -1) end
+  give_back(route, grant.user, part, whole, gives)
 end
 
 -- The reversal that waits for a grant, or nil.
