@@ -38,8 +38,7 @@ def test_failover_by_a_sentinel_is_waited_for(tmp_path: Path) -> None:
     ):
         wait_until(lambda: knows_replica(sentinel), "the sentinel knows the replica")
         client = connect(f"redis+sentinel://127.0.0.1:{sentinel.port}/main?socket_timeout=0.5")
-        waits: list[int] = []
-        ledger = RedisLedger(client, TENANT, lambda attempt: (waits.append(attempt), back_off(attempt))[1])
+        ledger = RedisLedger(client, TENANT, wait=back_off)
         states = RedisStates(client, TENANT)
         capped(ledger, LimitSpec("total", None, 50))
         batches = [[a_single(f"{batch}/{i}", 1) for i in range(2)] for batch in range(4)]
@@ -51,7 +50,6 @@ def test_failover_by_a_sentinel_is_waited_for(tmp_path: Path) -> None:
                 master.kill()
         states.commit(a_write(cells={"ada": b"1"}))
         assert answers == [[1, 1]] * 4
-        assert waits, "nobody answered between the masters"
         assert replica.client.info("replication")["role"] == "master"
         assert total(ledger) == (8, 8)
         assert [decision.repeated for decision in ledger.decide(batches[0])] == [True, True]
@@ -78,6 +76,18 @@ def test_tenants_live_on_their_own_nodes(nodes: list[OwnServer]) -> None:
         capped(RedisLedger(client, tenant), LimitSpec("total", None, 10))
     homes = {tenant: next(node.port for node in nodes if holds(node, tenant)) for tenant in TENANTS}
     assert len(set(homes.values())) == 3, homes
+
+
+def test_batches_in_turn_go_to_the_node_of_their_tenant(nodes: list[OwnServer]) -> None:
+    ledger = RedisLedger(connect(cluster_url(nodes)), TENANT)
+    capped(ledger, LimitSpec("total", None, 10))
+    for node in nodes:
+        node.client.config_resetstat()
+    batches = [[a_single(f"turn/{batch}", 1)] for batch in range(4)]
+    assert [amounts(decisions) for _, decisions in ledger.decide_in_turn(iter(batches))] == [[1]] * 4
+    asked = [node.client.info("commandstats").get("cmdstat_evalsha", {}) for node in nodes]
+    assert [stats["calls"] for stats in asked if stats] == [4]
+    assert not [node for node in nodes if "errorstat_MOVED" in node.client.info("errorstats")]
 
 
 def holds(node: OwnServer, tenant: str) -> bool:
