@@ -81,6 +81,7 @@ def test_tenants_live_on_their_own_nodes(nodes: list[OwnServer]) -> None:
 def test_batches_in_turn_go_to_the_node_of_their_tenant(nodes: list[OwnServer]) -> None:
     ledger = RedisLedger(connect(cluster_url(nodes)), TENANT)
     capped(ledger, LimitSpec("total", None, 10))
+    ledger.decide([a_single("loads the script", 1)])
     for node in nodes:
         node.client.config_resetstat()
     batches = [[a_single(f"turn/{batch}", 1)] for batch in range(4)]
