@@ -83,6 +83,14 @@ class GrantOperation(msgspec.Struct, frozen=True, array_like=True):
     why: str
 
     @property
+    def content(self) -> GrantChange:
+        """What must be the same when its id is asked again: what was looked up for it may differ."""
+        change = self.change
+        if isinstance(change, TakeBack):
+            return msgspec.structs.replace(change, user="", unit="")
+        return msgspec.structs.replace(change, entry="") if isinstance(change, Redecide) else change
+
+    @property
     def what(self) -> str:
         """Its name in the audit and on the command line."""
         return _NAMES[type(self.change)]

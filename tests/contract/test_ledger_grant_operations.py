@@ -290,7 +290,8 @@ def test_a_spent_refusal_is_decided_anew_with_what_was_asked(ledger: Any) -> Non
     assert total(ledger) == (1, 12)
     known = ledger.decide([asked])[0]
     assert (known.outcome, known.repeated, known.entry) == (Outcome.GRANTED, True, answer.entry)
-    assert change(ledger, Redecide(A, first.entry), "op").repeated
+    again = change(ledger, Redecide(A, "77"), "op")
+    assert again == GrantAnswer(IS.APPLIED, Outcome.GRANTED, 12, answer.entry, repeated=True)
     assert change(ledger, Redecide(A, answer.entry)).outcome is IS.UNKNOWN
     assert total(ledger) == (1, 12)
 

@@ -107,7 +107,7 @@ class MemoryLedger:
         self._require_unfrozen()
         if operation.operation_id in self._grant_answers:
             first, answer = self._grant_answers[operation.operation_id]
-            return msgspec.structs.replace(answer, repeated=True, conflicting=first.change != operation.change)
+            return msgspec.structs.replace(answer, repeated=True, conflicting=first.content != operation.content)
         if not is_in_range(operation.change):
             return GrantAnswer(GrantOutcome.OUT_OF_RANGE)
         self._entry, self._also = str(len(self._log) + 1), []

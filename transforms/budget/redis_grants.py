@@ -54,7 +54,7 @@ def arguments(tenant: str, operation: GrantOperation, entry: LogEntry | None) ->
     elif isinstance(change, Redecide):
         proposal = refused_proposal(entry, grant) if entry else None
         own = _proposal_arguments(proposal, change.entry) if proposal else [""] * 4
-    content = hashlib.blake2b(repr(change).encode(), digest_size=16).digest()
+    content = hashlib.blake2b(repr(operation.content).encode(), digest_size=16).digest()
     signed: Arguments = [operation.operation_id, content, operation.what, operation.who, operation.why]
     return [*own, *signed, grant.campaign, grant.generation, grant.grant_id]
 
