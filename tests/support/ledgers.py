@@ -225,7 +225,12 @@ def grants(draw: st.DrawFn) -> GrantRequest:
     )
     parents = {"c1": ("tenant", "theme/t"), "c2": ("tenant",), "gone": ("tenant",)}[campaign]
     cost = draw(st.sampled_from([None, None, None, 3]))
-    charges = (*(Charge(account, slices, cost) for account in parents), Charge(f"campaign/{campaign}", slices))
+    part = draw(st.sampled_from([None, None, (2, 5), (1, 3), (10**14 - 2, 10**14 - 1)])) if cost is None else None
+    odd = draw(st.booleans()) if part else False
+    charges = (
+        *(Charge(account, slices, cost, part, odd) for account in parents),
+        Charge(f"campaign/{campaign}", slices),
+    )
     amount = draw(st.integers(1, 15) if draw(st.integers(0, 7)) else st.sampled_from(EDGES))
     user = draw(st.sampled_from(["u1", "u2", "ü:\x00"]))
     return GrantRequest(

@@ -187,7 +187,7 @@ class MemoryLedger:
         held: Counter[str] = Counter()
         for record in (record for one in self._held for record in one.grants if record.stands):
             for charge in record.grant.charges:
-                held[charge.account] += record.stands if charge.cost is None else charge.cost
+                held[charge.account] += charge.charged(record.stands)
         return self._accounts.snapshot(held)
 
     @property
@@ -430,7 +430,7 @@ class MemoryLedger:
     def _take(self, record: Made, part: int, gives_back: Collection[str]) -> None:
         if part:
             record.taken += part
-            self._accounts.give_back(record.grant, part, record.stands == 0, gives_back)
+            self._accounts.give_back(record.grant, part, record.stands, gives_back)
 
 
 def _is_single(proposal: Proposal) -> bool:

@@ -283,6 +283,9 @@ def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
         cost = _wrong_cost(route)
         if cost is not None:
             raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
+        share = _wrong_share(route)
+        if share is not None:
+            raise ValueError(f"a share is x of y, 0 < x < y < {AMOUNT_LIMIT}, beside no cost, not {share}")
 
 
 def _require_valid_offers(proposal: Proposal) -> None:
@@ -299,6 +302,15 @@ def _require_valid_offers(proposal: Proposal) -> None:
 def _wrong_cost(route: bytes) -> int | None:
     costs = [charge.cost for charge in unpacked_route(route).charges if charge.cost is not None]
     return next((cost for cost in costs if not 1 <= cost < AMOUNT_LIMIT), None)
+
+
+@lru_cache(maxsize=10_000)
+def _wrong_share(route: bytes) -> tuple[int, int] | None:
+    for charge in unpacked_route(route).charges:
+        share = charge.share
+        if share is not None and (charge.cost is not None or not 0 < share[0] < share[1] < AMOUNT_LIMIT):
+            return share
+    return None
 
 
 def _name(grant: GrantRequest) -> tuple[str, str, bytes]:

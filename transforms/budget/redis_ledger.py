@@ -177,7 +177,7 @@ class RedisLedger:
 
     def snapshot(self) -> list[AccountSnapshot]:
         names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))
-        order = {"tenant": 0, "theme": 1, "campaign": 2}
+        order = {"tenant": 0, "theme": 1, "partner": 2, "campaign": 3}
         ordered = sorted((name.decode() for name in names), key=lambda name: (order[name.split("/")[0]], name))
         return [self._account(name) for name in ordered]
 

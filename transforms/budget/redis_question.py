@@ -176,7 +176,10 @@ def _wire_of(packed: bytes) -> list[object]:
     route = unpacked_route(packed)
     wire: list[object] = [[route.lock.group, route.lock.start_ms] if route.lock else []]
     for charge in route.charges:
-        flat: list[object] = [charge.account, -1 if charge.cost is None else charge.cost]
+        cost: object = -1 if charge.cost is None else charge.cost
+        if charge.share is not None:
+            cost = [*charge.share, int(charge.takes_odd)]
+        flat: list[object] = [charge.account, cost]
         for period, start in charge.slices:
             flat += (period, start)
         wire.append(flat)

@@ -20,9 +20,9 @@ end
 local function take(grant, part, gives)
   if part == 0 then return end
   grant.taken = grant.taken + part
-  local route, whole = route_of(grant.route), grant.taken == grant.amount
-  if grant.hold > 0 then note_held(route, part, whole, -1) end
-  give_back(route, grant.user, part, whole, gives)
+  local route, left = route_of(grant.route), grant.amount - grant.taken
+  if grant.hold > 0 then note_held(route, part, left == 0, -1, left) end
+  give_back(route, grant.user, part, left == 0, gives, left)
 end
 
 -- The reversal that waits for a grant, or nil.
