@@ -149,7 +149,7 @@ local function of_user(family, user)
 end
 
 -- Routes. `own` checks watch counters of all users, `users` one counter a user; in the order of the path. A route is plain if
--- all its accounts are known, none is paused and none pays a share; watched, if more than counters can refuse a grant.
+-- all its accounts are known and none is paused; watched, if more than counters can refuse a grant.
 
 local function compile(wire)
   local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, paced = {}, plain = true}
@@ -166,7 +166,7 @@ local function compile(wire)
     route.plain = route.plain and account.plain
     local share = type(cost) == 'table' and cost or nil
     if share then
-      cost, route.shared, route.plain = nil, true, false
+      cost, route.shared = nil, true
     elseif cost < 0 then
       cost = nil
     end

@@ -13,7 +13,8 @@ local function refuse(reason, check, use, cap)
   return nil, {reason, check.account, check.period, use or 0, cap or 0}, check
 end
 
--- Whether the grant fits whole, with nothing asking for a closer look: the common case, in one pass.
+-- Whether the grant fits whole, with nothing asking for a closer look: the common case, in one pass. Of a payer of a share
+-- the whole is asked, which is more: what fits so, fits.
 local function fits_whole(route, user, asked)
   local users, own = route.users, route.own
   for i = 1, #users do
