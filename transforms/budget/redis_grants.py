@@ -19,9 +19,9 @@ from schemas.grant_operations import (
 )
 from schemas.operations import ChangedGrant
 from schemas.proposals import Occurrence, Proposal
-from schemas.results import GrantOutcome, Outcome
+from schemas.results import GrantOutcome, Outcome, Reason
 from transforms.budget.ports import LogEntry, refused_proposal
-from transforms.budget.redis_question import Question, pack, record_of, sendable, unpack
+from transforms.budget.redis_question import Question, pack, reason_code, record_of, sendable, unpack
 
 _OUTCOMES = tuple(GrantOutcome)
 _DECIDED = tuple(Outcome)
@@ -53,7 +53,7 @@ def arguments(tenant: str, operation: GrantOperation, entry: LogEntry | None) ->
         own = [_amount(change.amount), " ".join(change.gives_back), *_told(tenant, operation, change)]
     elif isinstance(change, Redecide):
         proposal = refused_proposal(entry, grant) if entry else None
-        own = _proposal_arguments(proposal, change.entry) if proposal else [""] * 4
+        own = _proposal_arguments(proposal, change.entry) if proposal else [""] * 5
     content = hashlib.blake2b(repr(operation.content).encode(), digest_size=16).digest()
     signed: Arguments = [operation.operation_id, content, operation.what, operation.who, operation.why]
     return [*own, *signed, grant.campaign, grant.generation, grant.grant_id]
@@ -69,7 +69,7 @@ def _told(tenant: str, operation: GrantOperation, reversal: TakeBack) -> list[by
 
 def _proposal_arguments(proposal: Proposal, entry: str) -> Arguments:
     kind, group, name = record_of(proposal)
-    return [*Question([proposal]).arguments, kind, group, name, entry]
+    return [*Question([proposal]).arguments, kind, group, name, entry, reason_code(Reason.REVERSED)]
 
 
 def _amount(amount: int | None) -> bytes:

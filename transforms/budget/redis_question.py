@@ -101,6 +101,11 @@ class Question:
         return place
 
 
+def reason_code(reason: Reason) -> int:
+    """As records and answers of the scripts have it."""
+    return _REASONS.index(reason) + 1
+
+
 def instant(time_ms: int) -> bytes:
     """The least OrderKey of an instant, packed."""
     return OrderKey(time_ms, OrderKind.OPERATION, "", "", 0, "").packed()

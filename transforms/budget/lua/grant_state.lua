@@ -7,6 +7,9 @@
 -- Writes: nothing.
 
 --@include keys
+--@include pacing
+--@include accounts
+--@include limits
 --@include records
 
 local raw = redis.call('HGET', key('record', ARGV[1]), ARGV[2])

@@ -2,9 +2,9 @@
 -- Decide a refused proposal again, at the greatest time the root has seen: its refusal is forgotten, then decide.lua runs.
 --
 -- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
--- ARGV: those of decide.lua for the proposal, or none if the log has it no more; then [-11] "record" or "decision"
---   [-10] the group of that record   [-9] its id there   [-8] the log entry that told the refusal; the rest as in
---   parts/grant_operations.lua
+-- ARGV: those of decide.lua for the proposal, or none if the log has it no more; then, before those of
+--   parts/grant_operations.lua, "record" or "decision", the group of that record, its id there, the log entry that told the
+--   refusal, the code of the reason that is never undone (taken back before it came)
 -- Reply: as in parts/grant_operations.lua, or FROZEN (an error): nothing is done
 -- Writes: as decide.lua; one audit entry, the operation's record. A failure on the way leaves an id that nobody has
 --   decided: asked again, it is.
@@ -13,10 +13,10 @@
 --@include terms
 --@include grant_operations
 
-local DENIED, WAS_REVERSED, TIMES = 2, 2, 8
+local DENIED, TIMES, OWN = 2, 8, 13
 
 local function before_given(place)
-  return ARGV[#ARGV - 12 + place]
+  return ARGV[#ARGV - OWN + place]
 end
 
 local function greatest_time()
@@ -31,13 +31,13 @@ end
 if redis.call('HEXISTS', KEYS[1], 'frozen') == 1 then return redis.error_reply('FROZEN nothing is decided until the ledger is unfrozen') end
 local known = known_answer()
 if known then return known end
-if #ARGV == 12 then return answer(IS.UNKNOWN, 0, 0, 0) end
+if #ARGV == OWN then return answer(IS.UNKNOWN, 0, 0, 0) end
 local records = key(before_given(1), before_given(2))
 local raw = redis.call('HGET', records, before_given(3))
 if not raw then return answer(IS.UNKNOWN, 0, 0, 0) end
 local refusal = string.byte(raw) ~= 1 and cmsgpack.unpack(raw) or {}
 if refusal[1] ~= DENIED or digits(refusal[4]) ~= before_given(4) then return answer(IS.NOT_DENIED, 0, 0, 0) end
-if refusal[5] == WAS_REVERSED then return answer(IS.TAKEN_BACK, DENIED, 0, 0) end
+if digits(refusal[5]) == before_given(5) then return answer(IS.TAKEN_BACK, DENIED, 0, 0) end
 
 local columns = cmsgpack.unpack(ARGV[1])
 columns[TIMES] = {greatest_time()}
