@@ -120,6 +120,16 @@ def test_reversals_give_back_to_both_in_proportion_and_never_more_than_was_charg
     assert total(ledger, X)[0] == total(ledger, Y)[0] == (1 if left == 0 else 2)
 
 
+def test_what_is_taken_and_not_given_back_stays_charged_in_proportion(ledger: Any) -> None:
+    funded(ledger)
+    ledger.decide([a_shared("a", 10)])
+    for number, (step, gives, counted) in enumerate(
+        [(1, (), 10), (3, ("budget",), 7), (2, ("limits",), 7), (4, ("budget",), 3)]
+    ):
+        ledger.decide([a_reversal(f"r{number}", "a", amount=step, gives_back=gives)])
+        assert paid(ledger) == [counted - counted * 3 // 5, counted * 3 // 5, counted]
+
+
 def test_a_hold_is_shared_and_a_commit_of_less_gives_back_to_both(ledger: Any) -> None:
     funded(ledger)
     ledger.decide([a_shared("a", 10, hold=Hold(50))])

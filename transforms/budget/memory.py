@@ -430,7 +430,9 @@ class MemoryLedger:
     def _take(self, record: Made, part: int, gives_back: Collection[str]) -> None:
         if part:
             record.taken += part
-            self._accounts.give_back(record.grant, part, record.stands, gives_back)
+            counted = {name: record.stands + record.kept[name] for name in ("budget", "limits")}
+            self._accounts.give_back(record.grant, part, record.stands == 0, gives_back, counted)
+            record.kept.update({name: part for name in counted if name not in gives_back})
 
 
 def _is_single(proposal: Proposal) -> bool:

@@ -24,6 +24,8 @@ from schemas.proposals import (
 from schemas.results import Reason, WhenFull
 from transforms.budget.ports import COOLDOWN
 
+_NOTHING = {"budget": 0, "limits": 0}
+
 
 @dataclass
 class Count:
@@ -116,7 +118,7 @@ class Accounts:
             outcome = self._fitting(grant, time_ms, cuttable=len(offer.grants) == 1)
             if isinstance(outcome, Refusal):
                 for made, amount in zip(offer.grants, amounts, strict=False):
-                    self.give_back(made, amount, 0, ("budget", "limits", "lock"))
+                    self.give_back(made, amount, True, ("budget", "limits", "lock"), _NOTHING)
                 if outcome.check is not None and outcome.check.when_full is WhenFull.CLOSE:
                     outcome.check.count.closed = True
                 return outcome
@@ -131,13 +133,24 @@ class Accounts:
                 account.last_ms[grant.recipient] = max(time_ms, account.last_ms.get(grant.recipient, time_ms))
         return amounts
 
-    def give_back(self, grant: GrantRequest, part: int, left: int, gives_back: Collection[str]) -> None:
-        """Take a part of a grant off the counters that are named; left: of the grant now, 0 = the whole is back."""
-        whole = left == 0
+    def give_back(
+        self, grant: GrantRequest, part: int, whole: bool, gives_back: Collection[str], counted: Mapping[str, int]
+    ) -> None:
+        """Take a part of a grant off the counters that are named.
+
+        Args:
+          whole: nothing is left of the grant now.
+          counted: by "budget" and "limits", what then still counts of it there: what stands, and what was taken back
+            without being given back.
+        """
         for charge, period, start in _counters(grant):
-            if ("limits" if period.startswith("user") else "budget") in gives_back:
+            counter = "limits" if period.startswith("user") else "budget"
+            if counter in gives_back:
                 count = self._accounts[charge.account].count(period, start, grant.recipient)
-                back = charge.charged(left + part) - (0 if whole else charge.charged(left))
+                left = counted[counter]
+                back = charge.charged(left + part) - charge.charged(left)
+                if charge.cost is not None:
+                    back = charge.cost if whole else 0
                 count.amount = max(0, count.amount - back)
                 count.grants = max(0, count.grants - whole)
         if whole and grant.lock is not None and "lock" in gives_back:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,7 +22,8 @@ Content = tuple[str, int]
 
 @dataclass
 class Made:
-    """A grant or hold that was approved. told: its amount in the answer; taken: taken back of it so far."""
+    """A grant or hold that was approved. told: its amount in the answer; taken: taken back of it so far; kept: of that,
+    by "budget" and "limits", what was not given back to them."""
 
     grant: GrantRequest
     outcome: Outcome
@@ -32,6 +34,7 @@ class Made:
     taken: int = 0
     hold: Held | None = None
     ended_by: EndedBy = ""
+    kept: Counter[str] = field(default_factory=Counter)
 
     @property
     def stands(self) -> int:

@@ -231,7 +231,7 @@ local function charged(check, amount)
   return share_of(amount, share[1], share[2])
 end
 
--- What a part of a grant, beside which so much is left of it, is of a counter; whole = nothing is left.
+-- What a part of a grant, beside which so much of it still counts, is of a counter; whole = nothing is left of the grant.
 local function part_of(check, part, whole, left)
   if check.share then return charged(check, left + part) - charged(check, left) end
   return check.cost and (whole and check.cost or 0) or part

@@ -157,10 +157,11 @@ local function lessen(counter, check, part, whole, left)
   counter.dirty = true
 end
 
--- Take a part of a grant off what `gives` names; left = of the grant, whole = nothing.
-local function give_back(route, user, part, whole, gives, left)
+-- Take a part of a grant off what `gives` names; whole = nothing is left of it. left, left_of_user = what then still counts of
+-- it there: what stands, and what was taken back without being given back.
+local function give_back(route, user, part, whole, gives, left, left_of_user)
   if string.find(gives, 'limits', 1, true) then
-    for _, check in ipairs(route.users) do lessen(of_user(check.family, user), check, part, whole, left) end
+    for _, check in ipairs(route.users) do lessen(of_user(check.family, user), check, part, whole, left_of_user) end
   end
   if string.find(gives, 'budget', 1, true) then
     for _, check in ipairs(route.own) do lessen(check.counter, check, part, whole, left) end

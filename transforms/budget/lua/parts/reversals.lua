@@ -22,7 +22,10 @@ local function take(grant, part, gives)
   grant.taken = grant.taken + part
   local route, left = route_of(grant.route), grant.amount - grant.taken
   if grant.hold > 0 then note_held(route, part, left == 0, -1, left) end
-  give_back(route, grant.user, part, left == 0, gives, left)
+  local kept_budget, kept_limits = grant.kept_budget or 0, grant.kept_limits or 0
+  give_back(route, grant.user, part, left == 0, gives, left + kept_budget, left + kept_limits)
+  if not string.find(gives, 'budget', 1, true) then grant.kept_budget = kept_budget + part end
+  if not string.find(gives, 'limits', 1, true) then grant.kept_limits = kept_limits + part end
 end
 
 -- The reversal that waits for a grant, or nil.
