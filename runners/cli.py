@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runners import cli_budgets, cli_campaigns, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_grants, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
 from schemas.redis_errors import CAUGHT, explained, is_transient
@@ -36,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_runs.add_commands(commands)
     cli_campaigns.add_commands(commands)
     cli_budgets.add_commands(commands)
+    cli_grants.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:

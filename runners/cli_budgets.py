@@ -66,12 +66,13 @@ def _add_views(actions: Any) -> None:
 def _view(actions: Any, name: str, about: str, run: Any) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=about, description=about)
     parser.add_argument("--json", action="store_true", help="as JSON")
-    _add_place(parser)
+    add_place(parser)
     parser.set_defaults(run=run)
     return parser
 
 
-def _add_place(parser: argparse.ArgumentParser) -> None:
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Which server, and which of its tenants."""
     parser.add_argument("--tenant", help="needed only where the server has several")
     add_server_argument(parser)
 
@@ -105,33 +106,39 @@ def _add_changes(actions: Any) -> None:
     move = _change(actions, "move", "move a part of one account's total amount to another")
     move.add_argument("source")
     move.add_argument("target")
-    move.add_argument("amount", type=_number)
+    move.add_argument("amount", type=number)
     _change(actions, "freeze", "decide nothing at all, and refuse nothing, until unfreeze")
     _change(actions, "unfreeze", "decide again, what was asked meanwhile first")
 
 
 def _change(actions: Any, name: str, about: str) -> argparse.ArgumentParser:
     parser: argparse.ArgumentParser = actions.add_parser(name, help=about, description=about)
-    parser.add_argument("--why", metavar="TEXT", help="for the audit; needed for a change")
-    parser.add_argument("--who", default=os_user(), metavar="NAME", help="for the audit (default: you)")
-    parser.add_argument("--id", metavar="ID", help="of a change whose outcome you do not know: it is made once")
+    add_change_options(parser)
     parser.add_argument("--version", type=int, metavar="N", help="only if the account is still at this version")
-    parser.add_argument("--dry-run", action="store_true", help="only say what would change")
-    parser.add_argument("--yes", action="store_true", help="do not ask")
-    parser.add_argument("--json", action="store_true", help="as JSON")
-    _add_place(parser)
     parser.set_defaults(run=_make, action=name)
     return parser
 
 
-def _number(text: str) -> int:
+def add_change_options(parser: argparse.ArgumentParser) -> None:
+    """What every change is told beside itself."""
+    parser.add_argument("--why", metavar="TEXT", help="for the audit; needed for a change")
+    parser.add_argument("--who", default=os_user(), metavar="NAME", help="for the audit (default: you)")
+    parser.add_argument("--id", metavar="ID", help="of a change whose outcome you do not know: it is made once")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would change")
+    parser.add_argument("--yes", action="store_true", help="do not ask")
+    parser.add_argument("--json", action="store_true", help="as JSON")
+    add_place(parser)
+
+
+def number(text: str) -> int:
+    """An argparse type: a whole number of any size."""
     if not _NUMBER.fullmatch(text):
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number; right would be e.g. 1000 or 3_000_000")
     return int(text.replace("_", ""))
 
 
 def _cap(text: str) -> int | str:
-    return text if text == "none" else _number(text)
+    return text if text == "none" else number(text)
 
 
 def _list(given: argparse.Namespace) -> int:
@@ -245,6 +252,11 @@ def _confirm(seen: Preview) -> None:
     if refusal is not None:
         raise ChangeRefusedError(refusal)
     _print_changes(seen)
+    ask_once_more()
+
+
+def ask_once_more() -> None:
+    """Raise ChangeRefusedError for a no, UsageError where nobody can be asked."""
     if not sys.stdin.isatty():
         raise UsageError("nobody is there to be asked: say --yes, or --dry-run to look only")
     if input("Do it? [y/N] ").strip().lower() not in ("y", "yes"):

@@ -159,6 +159,28 @@ def audit_table(rows: list[dict[str, Any]]) -> Table:
     return table
 
 
+def facts_table(facts: dict[str, Any]) -> Table:
+    """What one thing is, a line a fact; what is unknown or none is left out."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in facts.items():
+        if value is not None:
+            text = f"{value:,}" if isinstance(value, int) else ", ".join(value) if isinstance(value, list) else value
+            table.add_row(f"[bold]{name.replace('_', ' ')}[/]", escape(text))
+    return table
+
+
+def story_table(rows: list[dict[str, Any]]) -> Table:
+    """What the log tells of a grant, oldest first."""
+    table = Table(title="Story", title_justify="left", header_style="bold")
+    for heading in ("entry", "what", "amount", "event", "at (UTC)", "reason"):
+        table.add_column(heading, justify="right" if heading in ("entry", "amount") else "left", overflow="fold")
+    for row in rows:
+        when = row["time"][:19].replace("T", " ")
+        told = (row["entry"], row["what"], number(row["amount"]), row["event_id"], when, row["reason"] or "-")
+        table.add_row(*(escape(text) for text in told))
+    return table
+
+
 _STYLES = {"missing": "red", "unexpected": "red", "differs": "yellow", "note": "dim"}
 
 

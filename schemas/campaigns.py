@@ -5,12 +5,13 @@ A campaign is parts that combine: when and who, a trigger, a grant, limits. Scal
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, Tag, field_validator, model_validator
 
 from schemas.campaign_parts import Active, Audience, ByForm, Grants, OneOrMore, Part
-from schemas.scalars import Cap, Cel, DurationMs, GrantAmount, HourShare, Id, Moment, Unit, Zone
+from schemas.scalars import Cap, Cel, DurationMs, GrantAmount, HourShare, Id, Moment, Share, Unit, Zone
 from schemas.triggers import Refunds, Trigger
 
 OFFERS_MAX = 50
@@ -123,6 +124,32 @@ class _Shared(_Limited):
 AudienceText = Annotated[Annotated[Cel, Tag("<plain>")] | Annotated[Audience, Tag("<parts>")], ByForm]
 
 
+class Payer(Part):
+    """One of the two who pay a campaign's grants."""
+
+    partner: Id | None = Field(None, description="a partner of the folder")
+    theme: Id | None = Field(None, description="the campaign's own theme")
+    share: Share = Field(description="its part of each grant, above 0 and below 1, at most six decimals")
+
+    @field_validator("share")
+    @classmethod
+    def _a_part(cls, share: Decimal) -> Decimal:
+        if not 0 < share < 1 or share != round(share, 6):
+            raise ValueError(f"a payer's share is above 0 and below 1, with at most six decimals, not {share}")
+        return share
+
+    @model_validator(mode="after")
+    def _one_account(self) -> Payer:
+        if (self.partner is None) == (self.theme is None):
+            raise ValueError("who pays is one partner: or the campaign's theme:, e.g. {partner: brand-x, share: 0.4}")
+        return self
+
+    @property
+    def account(self) -> str:
+        """Its name in the ledger."""
+        return f"partner/{self.partner}" if self.partner else f"theme/{self.theme}"
+
+
 class Campaign(_Limited):
     """A rule: audience, trigger, grant, limits."""
 
@@ -138,6 +165,23 @@ class Campaign(_Limited):
     hold: DurationMs | None = Field(None, description="grants are held so long, and made then unless taken back")
     refunds: Refunds | None = Field(None, description="what takes grants and counters back")
     cost: Cost | None = Field(None, description="what one grant costs under caps of another unit")
+    funding: tuple[Payer, ...] | None = Field(
+        None, description="the two who pay each grant, shares adding up to 1; odd units are the first's"
+    )
+
+    @field_validator("funding")
+    @classmethod
+    def _shared_by_two(cls, funding: tuple[Payer, ...] | None) -> tuple[Payer, ...] | None:
+        if funding is None:
+            return None
+        if len({payer.account for payer in funding}) != 2 or len(funding) != 2:
+            raise ValueError(
+                "names two who pay, e.g. [{partner: brand-x, share: 0.4}, {partner: brand-y, share: 0.6}]; among more, "
+                "no rounding gives every part back exactly"
+            )
+        if sum(payer.share for payer in funding) != 1:
+            raise ValueError(f"the shares add up to 1, not {sum(payer.share for payer in funding)}")
+        return funding
 
     @model_validator(mode="after")
     def _gives(self) -> Campaign:
@@ -174,6 +218,21 @@ class Theme(_Shared):
     theme: Id = Field(description="id: 1 to 64 of a-z, 0-9, - and _")
     description: str | None = Field(None, description="for people")
     zone: Zone = Field("UTC", description="time zone of its limits' periods")
+
+
+class Partner(_Shared):
+    """Somebody who pays a share of grants, with limits of their own."""
+
+    partner: Id = Field(description="id: 1 to 64 of a-z, 0-9, - and _")
+    description: str | None = Field(None, description="for people")
+    zone: Zone = Field("UTC", description="time zone of its limits' periods")
+
+    @field_validator("limits")
+    @classmethod
+    def _cuts_nothing(cls, limits: tuple[Limit, ...]) -> tuple[Limit, ...]:
+        if any(limit.when_full == "cut" for limit in limits):
+            raise ValueError("cut: what is left of a payer is only a part of a grant; right is skip or close")
+        return limits
 
 
 class Tenant(_Shared):
@@ -219,5 +278,7 @@ class UserSchema(Part):
     attributes: dict[str, Any] = Field({}, description="name: type, as int, string, [string], [{name: type}]")
 
 
-DOCUMENTS: dict[str, type[BaseModel]] = {"campaign": Campaign, "group": Group, "theme": Theme, "tenant": Tenant}
+DOCUMENTS: dict[str, type[BaseModel]] = {
+    "campaign": Campaign, "group": Group, "theme": Theme, "partner": Partner, "tenant": Tenant
+}  # fmt: skip
 """By a document's first key; `schema:` is EventSchema or UserSchema."""

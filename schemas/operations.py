@@ -10,7 +10,8 @@ from typing import Literal
 
 import msgspec
 
-from schemas.proposals import AccountSpec, AccountState, Pace
+from schemas.grant_operations import GrantState
+from schemas.proposals import AccountSpec, AccountState, Occurrence, Pace
 from schemas.results import OperationOutcome
 
 
@@ -125,15 +126,24 @@ class Terms(msgspec.Struct, frozen=True, array_like=True):
     state: AccountState
 
 
+class ChangedGrant(msgspec.Struct, frozen=True, array_like=True):
+    """What an operator's change of one grant made of it."""
+
+    grant: Occurrence
+    old: GrantState
+    new: GrantState
+
+
 class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
-    """One change of one account, or of the root (account ""), as it was made.
+    """One change of one account, of one of its grants, or of the root (account ""), as it was made.
 
     Attributes:
       entry: its id in the audit, ascending. at_ms: the server's clock, which decides nothing; 0 in the model.
-      what: an `Operation.what`, or "define". operation_id: "" of a definition.
+      what: an `Operation.what`, a `GrantOperation.what`, or "define". operation_id: "" of a definition.
       version: of the account after it. old, new: how the account stood (None = it was not there) and stands.
       after: the greatest packed OrderKey that the root had seen: the change stands straight after it in the order of
         everything decided; b"" = it had seen none.
+      grant: of a change of a grant; account is then its campaign's, version 0, and old and new are None.
     """
 
     entry: str
@@ -147,3 +157,4 @@ class AuditEntry(msgspec.Struct, frozen=True, array_like=True):
     old: Terms | None = None
     new: Terms | None = None
     after: bytes = b""
+    grant: ChangedGrant | None = None

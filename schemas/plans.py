@@ -114,12 +114,15 @@ class Incentive(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PlanCharge(msgspec.Struct, frozen=True, array_like=True):
-    """An account of the campaign's path: the periods its limits name, their zone, and a fixed cost if it has one."""
+    """An account of the campaign's path: the periods its limits name, their zone, and a fixed cost or a share if it has
+    one, as of a Charge."""
 
     account: str
     periods: tuple[str, ...]
     zone: str
     cost: int | None = None
+    share: tuple[int, int] | None = None
+    takes_odd: bool = False
 
 
 class Gift(msgspec.Struct, frozen=True, array_like=True):

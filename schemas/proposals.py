@@ -35,12 +35,29 @@ class Charge(msgspec.Struct, frozen=True, array_like=True, gc=False):
       slices: (period, start in ms) of each counter below the account's total: period is "hour", "day", "week",
         "month", or "user", "user/day", "user/week", "user/month", "user/cooldown"; start is 0 for "user" (lifetime)
         and "user/cooldown".
-      cost: what the account is charged, in minor units of its own unit; None = the granted amount.
+      cost: what the account is charged, in minor units of its own unit; None = the granted amount, or a share of it.
+      share: (x, y), 0 < x < y: the account pays x of y parts, rounded down. Where two accounts share a grant, one of
+        them takes the odd units.
+      takes_odd: it is rounded up.
     """
 
     account: str
     slices: tuple[tuple[str, int], ...] = ()
     cost: int | None = None
+    share: tuple[int, int] | None = None
+    takes_odd: bool = False
+
+    def charged(self, amount: int) -> int:
+        """What a grant of this amount adds to the account. A fixed cost is given back when nothing of it is left."""
+        if self.share is not None:
+            return shared(amount, self.share, self.takes_odd)
+        return amount if self.cost is None else self.cost
+
+
+def shared(amount: int, share: tuple[int, int], takes_odd: bool) -> int:
+    """x of y parts of an amount, the odd units up or down."""
+    x, y = share
+    return -(-amount * x // y) if takes_odd else amount * x // y
 
 
 class Lock(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -98,6 +98,47 @@ class OperationOutcome(StrEnum):
     """The change is in force."""
 
 
+class GrantOutcome(StrEnum):
+    """What became of an operator's change of one grant, first applicable outcome first.
+
+    Every outcome but `OUT_OF_RANGE` and `UNKNOWN` is recorded and spends the operation's id: asked again, the answer is
+    the same.
+    """
+
+    OUT_OF_RANGE = "out_of_range"
+    """An amount that is no integer from 0 (a reversal: from 1) to 10^14 - 1: recorded nowhere."""
+
+    UNKNOWN = "unknown"
+    """The ledger has decided no such grant; to decide it again, or the log has not what was asked. Recorded nowhere."""
+
+    DENIED = "denied"
+    """It was refused: there is nothing to commit, to release or to take back."""
+
+    NOT_DENIED = "not_denied"
+    """To be decided again: it is not refused, or not by the refusal that was named."""
+
+    TAKEN_BACK = "taken_back"
+    """To be decided again: it was taken back, whole, before it came."""
+
+    NOT_HELD = "not_held"
+    """To be committed or released: it was granted at once."""
+
+    ABOVE = "above"
+    """More than was approved; or more than stands of it, to be taken back or while it is held."""
+
+    ALREADY_COMMITTED = "already_committed"
+    """An operator has committed the hold."""
+
+    ALREADY_RELEASED = "already_released"
+    """An operator has released the hold, or nothing was left of it."""
+
+    DUE = "due"
+    """The hold's due time came first, and it came to its stated end."""
+
+    APPLIED = "applied"
+    """It is done."""
+
+
 class WhenFull(StrEnum):
     """What happens to a grant that does not fit a limit."""
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from runners.ledgers import RedisLedgerAddress
 from runners.tenants import the_tenant
 from schemas.errors import UsageError
+from schemas.grant_operations import GrantState
 from schemas.grants import rfc3339
-from schemas.operations import AuditEntry, Terms
+from schemas.operations import AuditEntry, ChangedGrant, Terms
 from schemas.pacing import paced_cap
 from schemas.proposals import AccountSnapshot, LimitSpec, Pace, Use
 from schemas.redis_connection import connect
+from schemas.results import Outcome
 from transforms.budget.ports import Ledger
 
 
@@ -109,11 +111,30 @@ def pace_text(pace: Pace) -> str:
 def audit_rows(ledger: Ledger, account: str | None, limit: int) -> list[dict[str, Any]]:
     """The newest changes, of one account or of all, newest first."""
     entries = (entry for entry in ledger.audit() if account is None or entry.account == account)
-    return [_audit_row(entry) for entry in itertools.islice(entries, limit)]
+    return audit_rows_of(itertools.islice(entries, limit))
+
+
+def audit_rows_of(entries: Iterable[AuditEntry]) -> list[dict[str, Any]]:
+    """A row an entry."""
+    return [_audit_row(entry) for entry in entries]
+
+
+def grant_difference(changed: ChangedGrant) -> str:
+    """`held 900 -> committed 400`, `denied -> granted 120`."""
+    return " -> ".join(standing_text(state) for state in (changed.old, changed.new))
+
+
+def standing_text(state: GrantState) -> str:
+    """What a grant is, and how much of it stands."""
+    if state.outcome is Outcome.DENIED:
+        return state.outcome
+    return f"{state.outcome} {state.stands:,}"
 
 
 def _audit_row(entry: AuditEntry) -> dict[str, Any]:
     changes = [] if entry.new is None else differences(entry.old, entry.new)
+    if entry.grant is not None:
+        changes = [f"grant {entry.grant.grant.grant_id.hex()}: {grant_difference(entry.grant)}"]
     return {
         "at": rfc3339(entry.at_ms),
         "what": entry.what,

@@ -120,7 +120,7 @@ def _grant_bound(gift: Gift, accounts: dict[str, AccountSpec]) -> Bound:
     caps = [
         Bound(limit.amount, f"{charge.account.replace('/', ' ')}: {limit.amount:,}")
         for charge in gift.charges
-        if charge.cost is None
+        if charge.cost is None and charge.share is None
         for limit in accounts[charge.account].limits
         if limit.amount is not None
     ]
@@ -181,6 +181,8 @@ def _through(
         spans.append(span_of(plan))
         for one in given:
             charge = next(charge for charge in one.gift.charges if charge.account == account)
+            if charge.share is not None:
+                return []  # another pays the rest: what it lets through of its part bounds no grant by itself
             shares.append(Share(one.most.amount, charge.cost))
             zone = charge.zone
     if None not in spans:
@@ -203,7 +205,7 @@ def _total(plan_set: PlanSet, rows: list[_Row], accounts: dict[str, AccountSpec]
     """The sum of what stands directly under the tenant, or what the tenant lets through."""
     by_theme: dict[str, list[_Row]] = {}
     for row in rows:
-        by_theme.setdefault(row.given[0].gift.charges[1].account, []).append(row)
+        by_theme.setdefault(_under_tenant(row.given[0].gift), []).append(row)
     parts = [_theme_total(theme, members, accounts, a_user) for theme, members in sorted(by_theme.items())]
     summed = Bound(total(part.amount for part in parts), _sum_of(rows, a_user))
     bounds = [summed, *_through("tenant", [(row.plan, row.given) for row in rows], accounts, a_user)]
@@ -212,6 +214,12 @@ def _total(plan_set: PlanSet, rows: list[_Row], accounts: dict[str, AccountSpec]
             Bound(total(_locked(plan_set, rows)), "one offer of each group that locks for ever, and the rest")
         )
     return tightest(bounds, summed.why)
+
+
+def _under_tenant(gift: Gift) -> str:
+    """The theme, or the campaign that stands under none."""
+    accounts = [charge.account for charge in gift.charges]
+    return next(account for account in accounts if account.startswith(("theme/", "campaign/")))
 
 
 def _theme_total(account: str, members: list[_Row], accounts: dict[str, AccountSpec], a_user: bool) -> Bound:

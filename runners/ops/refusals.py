@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from schemas.grants import Settled
 from schemas.plans import PlanSet
-from schemas.proposals import Decision, GrantRequest, Offer, Proposal
+from schemas.proposals import Charge, Decision, GrantRequest, Offer, Proposal
 from schemas.results import Outcome, Reason
 from transforms.engine.explained import instant, span
 from transforms.engine.windows import HOUR_MS, window_end
@@ -77,8 +77,8 @@ class Refusal:
 
     def _full(self, by_count: bool) -> str:
         decision = self._decision
-        cost = next((one.cost for one in self._grant.charges if one.account == decision.account), None)
-        asks = 1 if by_count else self._grant.amount if cost is None else cost
+        charge = next((one for one in self._grant.charges if one.account == decision.account), Charge(decision.account))
+        asks = 1 if by_count else charge.charged(self._grant.amount)
         unit = "grants" if by_count else self._unit
         of_user = decision.period.startswith("user")
         whose = f"of user {self._grant.recipient} " if of_user else ""

@@ -83,6 +83,18 @@ def budgets(clean_redis: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     return Budgets(clean_redis, capsys)
 
 
+def test_a_partner_has_a_budget_like_any_other(budgets: Budgets, tmp_path: Path) -> None:
+    funded = FOLDER.replace("limits: [{amount: 50}]", "funding: [{partner: x, share: 0.4}, {partner: y, share: 0.6}]")
+    partners = "---\npartner: x\nlimits: [{amount: 500, unit: points}]\n---\npartner: y\n"
+    code, printed = budgets.apply(tmp_path, text=funded + partners)
+    assert code == 0, printed
+    assert budgets.row("partner/x")["cap_amount"] == 500
+    assert "500 -> 700 points" in budgets.change("raise", "partner/x", "--amount", "700")
+    assert [row["account"] for row in budgets.json("list")] == [
+        "tenant", "partner/x", "partner/y", "campaign/c1", "campaign/c2",
+    ]  # fmt: skip
+
+
 def test_a_list_tells_what_is_committed_held_and_left(budgets: Budgets) -> None:
     budgets.ledger.decide([a_single("a", 40), a_held("b", 25, due_ms=9)])
     row = budgets.row("campaign/c1")

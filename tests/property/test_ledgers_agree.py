@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,13 +14,27 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from schemas.errors import LedgerUnavailableError
+from schemas.grant_operations import GrantOperation, TakeBack
 from schemas.operations import AuditEntry, Freeze, Move, Operation, SetCap
-from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Proposal, Request, Reversal
+from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Occurrence, Proposal, Request, Reversal
 from schemas.redis_connection import connect
-from schemas.results import OperationOutcome, Outcome, Reason
-from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, operations
+from schemas.results import GrantOutcome, OperationOutcome, Outcome, Reason
+from tests.support.ledgers import (
+    OPERATION_IDS,
+    TENANT,
+    TIMES,
+    a_change,
+    a_grant_operation,
+    a_single,
+    accounts,
+    an_operation,
+    batches,
+    grant_changes,
+    operations,
+    the_occurrence,
+)
 from transforms.budget.memory import MemoryLedger
-from transforms.budget.ports import Ledger
+from transforms.budget.ports import Ledger, LogEntry
 from transforms.budget.redis_ledger import RedisLedger
 
 ENDS = {Outcome.COMMITTED, Outcome.RELEASED}
@@ -97,6 +112,54 @@ class LedgersAgree(RuleBasedStateMachine):
         elif isinstance(operation.change, Move):
             assert caps(self.ledger.snapshot()) == caps(before)
 
+    @rule(found=st.lists(st.tuples(grant_changes(), OPERATION_IDS), min_size=1, max_size=8))
+    def change_grants(self, found: list[tuple[tuple[str, Any, tuple[str, ...], int], str]]) -> None:
+        for (kind, amount, gives_back, pick), operation_id in found:
+            grant, entry = self.pick(pick, kind == "redecide")
+            self.change_twice(a_grant_operation(a_change(kind, grant, amount, gives_back, entry), operation_id))
+
+    def pick(self, number: int, denied: bool) -> tuple[Occurrence, str]:
+        """A grant that was asked for, with a log entry that tells of it; now and then one that nobody knows."""
+        asked = [
+            (Occurrence(grant.grant_id, grant.generation, grant.campaign), entry.entry)
+            for entry in self.model.told_of(b"")
+            for request, decision in zip(entry.requests, entry.decisions, strict=True)
+            if isinstance(request, Proposal) and (not denied or decision.outcome is Outcome.DENIED)
+            for offer in request.offers
+            for grant in offer.grants
+        ]
+        return asked[number % len(asked)] if asked and number % 20 else (the_occurrence("never"), "1")
+
+    def change_twice(self, operation: GrantOperation) -> None:
+        before = self.last_entry()
+        answer = self.model.change_grant(operation)
+        assert self.ledger.change_grant(operation) == answer
+        self.count_entry(before)
+        told, change = self.last_entry(), operation.change
+        if isinstance(change, TakeBack):
+            self.countable &= "budget" in change.gives_back
+        assert self.ledger.grant_state(change.grant) == self.model.grant_state(change.grant)
+        again = self.ledger.change_grant(operation)
+        assert again == self.model.change_grant(operation)
+        assert self.last_entry() == told
+        if answer.outcome not in (GrantOutcome.OUT_OF_RANGE, GrantOutcome.UNKNOWN):
+            assert again == msgspec.structs.replace(answer, repeated=True)
+        assert self.ledger.occurrences(change.grant.grant_id) == self.model.occurrences(change.grant.grant_id)
+
+    def last_entry(self) -> LogEntry | None:
+        found = next(self.ledger.told_of(b""), None)
+        assert found == next(self.model.told_of(b""), None)
+        return found
+
+    def count_entry(self, before: LogEntry | None) -> None:
+        """Add up what a call told in the log, if it told anything."""
+        entry = self.last_entry()
+        if entry is None or entry == before:
+            return
+        for request, decision in zip(entry.requests, entry.decisions, strict=True):
+            self.count(request, decision)
+        self.count_also(entry.also)
+
     @rule()
     def freeze(self) -> None:
         """Nothing comes of what is asked meanwhile."""
@@ -134,7 +197,7 @@ class LedgersAgree(RuleBasedStateMachine):
                 self.held.remove(request)
                 self.add(request, decision, 0)
             else:
-                assert decision.outcome is Outcome.REVERSED and sum(decision.amounts) > 0
+                assert (decision.outcome is Outcome.REVERSED) == (sum(decision.amounts) > 0)
                 self.take(request, decision)
 
     def add(self, proposal: Proposal, decision: Decision, least: int) -> None:

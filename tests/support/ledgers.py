@@ -8,6 +8,7 @@ from typing import Any, Literal
 import msgspec
 from hypothesis import strategies as st
 
+from schemas.grant_operations import Commit, GrantChange, GrantOperation, Redecide, Release, TakeBack
 from schemas.operations import Change, Move, Operation, SetCap, SetPace, SetState
 from schemas.order_keys import OrderKey
 from schemas.proposals import (
@@ -47,6 +48,18 @@ def an_operation(
 ) -> Operation:
     """With an id of its own, unless one is named."""
     return Operation(operation_id or uuid.uuid4().hex, change, who, why, expected)
+
+
+def a_grant_operation(
+    change: GrantChange, operation_id: str = "", who: str = "ann", why: str = "because"
+) -> GrantOperation:
+    """With an id of its own, unless one is named."""
+    return GrantOperation(operation_id or uuid.uuid4().hex, change, who, why)
+
+
+def the_occurrence(occurrence: str, campaign: str = "c1") -> Occurrence:
+    """Of a grant as `a_grant` makes it."""
+    return Occurrence(digest(("test", occurrence)), "d1", campaign)
 
 
 def a_grant(
@@ -95,7 +108,7 @@ def a_reversal(
     campaign: str = "c1",
 ) -> Reversal:
     """Of grants as `a_grant` makes them; of all of each without a share or an amount."""
-    named = tuple(Occurrence(digest(("test", occurrence)), "d1", campaign) for occurrence in occurrences)
+    named = tuple(the_occurrence(occurrence, campaign) for occurrence in occurrences)
     if share is None and amount is None:
         share = (1, 1)
     key = OrderKey(at_ms, 2, cause, "u1", 0, campaign)
@@ -212,7 +225,12 @@ def grants(draw: st.DrawFn) -> GrantRequest:
     )
     parents = {"c1": ("tenant", "theme/t"), "c2": ("tenant",), "gone": ("tenant",)}[campaign]
     cost = draw(st.sampled_from([None, None, None, 3]))
-    charges = (*(Charge(account, slices, cost) for account in parents), Charge(f"campaign/{campaign}", slices))
+    part = draw(st.sampled_from([None, None, (2, 5), (1, 3), (10**14 - 2, 10**14 - 1)])) if cost is None else None
+    odd = draw(st.booleans()) if part else False
+    charges = (
+        *(Charge(account, slices, cost, part, odd) for account in parents),
+        Charge(f"campaign/{campaign}", slices),
+    )
     amount = draw(st.integers(1, 15) if draw(st.integers(0, 7)) else st.sampled_from(EDGES))
     user = draw(st.sampled_from(["u1", "u2", "ü:\x00"]))
     return GrantRequest(
@@ -254,6 +272,23 @@ def reversals(draw: st.DrawFn) -> Reversal:
     gives_back = draw(st.sampled_from(GIVES_BACK))
     key = OrderKey(draw(TIMES), 2, cause, "u1", 0, "c1")
     return Reversal(TENANT, key, "c1", "u1", cause, 0, occurrences, share, amount, gives_back)
+
+
+@st.composite
+def grant_changes(draw: st.DrawFn) -> tuple[str, int | None, tuple[str, ...], int]:
+    """(kind, amount, gives_back, which of the grants that were ever asked for)."""
+    kind = draw(st.sampled_from(["commit", "commit", "release", "reverse", "reverse", "redecide", "redecide"]))
+    amount = draw(st.one_of(st.none(), st.integers(0, 12), st.integers(0, 12), NUMBERS))
+    return kind, amount, draw(st.sampled_from(GIVES_BACK)), draw(st.integers(0, 200))
+
+
+def a_change(kind: str, grant: Occurrence, amount: int | None, gives_back: tuple[str, ...], entry: str) -> GrantChange:
+    """entry: of the log, which a redecide names."""
+    if kind == "commit":
+        return Commit(grant, amount)
+    if kind == "release":
+        return Release(grant)
+    return TakeBack(grant, amount, gives_back, "u1", "points") if kind == "reverse" else Redecide(grant, entry)
 
 
 def batches() -> st.SearchStrategy[list[Request]]:

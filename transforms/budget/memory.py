@@ -8,11 +8,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from typing import Any, Literal
 
 import msgspec
 
 from schemas.errors import LedgerUnavailableError, VersionConflictError
+from schemas.grant_operations import (
+    Commit,
+    EndedBy,
+    GrantAnswer,
+    GrantOperation,
+    GrantState,
+    Redecide,
+    TakeBack,
+    reversal_of,
+)
 from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.order_keys import OrderKey, OrderKind
 from schemas.proposals import (
@@ -28,90 +38,34 @@ from schemas.proposals import (
     Reversal,
     Use,
 )
-from schemas.results import Outcome, Reason
+from schemas.results import GrantOutcome, Outcome, Reason
 from transforms.budget.memory_accounts import Accounts, Refusal, is_valid
+from transforms.budget.memory_grants import is_in_range, refusal
 from transforms.budget.memory_operations import Operations
+from transforms.budget.memory_records import (
+    Denied,
+    Held,
+    Home,
+    Listed,
+    Made,
+    Waiting,
+    again,
+    home_of,
+    is_greater,
+    names,
+    share_of,
+)
 from transforms.budget.ports import (
     BATCH_MAX,
     LogEntry,
+    refused_proposal,
     require_valid_accounts,
     require_valid_batch,
+    require_valid_grant_operation,
     require_valid_operation,
 )
 
 _ALL = ("budget", "limits", "lock")
-
-_Home = tuple[str, str, bytes]
-"""Campaign, generation and id of a grant."""
-
-_Content = tuple[str, int]
-"""What must be the same when an id is asked again: the first grant's recipient and amount."""
-
-
-@dataclass
-class _Made:
-    """A grant or hold that was approved. told: its amount in the answer; taken: taken back of it so far."""
-
-    grant: GrantRequest
-    outcome: Outcome
-    offer: int
-    amount: int
-    told: int
-    entry: str
-    taken: int = 0
-    hold: _Held | None = None
-
-    @property
-    def stands(self) -> int:
-        return self.amount - self.taken
-
-
-@dataclass
-class _Held:
-    """A proposal that is held. number: holds of one OrderKey end in the order they were made."""
-
-    proposal: Proposal
-    hold: Hold
-    number: int
-    offer: int
-    grants: list[_Made]
-
-    @property
-    def ends_at(self) -> tuple[OrderKey, int]:
-        return self.proposal.key._replace(time_ms=self.hold.due_ms, kind=OrderKind.TIMER), self.number
-
-
-@dataclass
-class _Denied:
-    content: _Content
-    decision: Decision
-
-
-@dataclass
-class _Listed:
-    """A list of offers that was answered by these grants; None for one that nobody had made."""
-
-    content: _Content
-    offer: int
-    grants: list[_Made | None]
-
-
-@dataclass
-class _Waiting:
-    """A reversal by share that came before its grant."""
-
-    reversal: Reversal
-    place: int
-
-    @property
-    def share(self) -> tuple[int, int]:
-        assert self.reversal.share is not None
-        return self.reversal.share
-
-    @property
-    def whole(self) -> bool:
-        return self.share[0] == self.share[1]
-
 
 class MemoryLedger:
     """`Ledger` of one tenant in memory."""
@@ -120,10 +74,11 @@ class MemoryLedger:
         self._tenant = tenant
         self._accounts = Accounts()
         self._operations = Operations(self._accounts)
-        self._grants: dict[_Home, _Made | _Denied | _Waiting] = {}
-        self._lists: dict[bytes, _Listed | _Denied] = {}
+        self._grants: dict[Home, Made | Denied | Waiting] = {}
+        self._lists: dict[bytes, Listed | Denied] = {}
         self._reversals: dict[bytes, tuple[Reversal, Decision]] = {}
-        self._held: list[_Held] = []
+        self._grant_answers: dict[str, tuple[GrantOperation, GrantAnswer]] = {}
+        self._held: list[Held] = []
         self._holds_made = 0
         self._log: dict[str, LogEntry] = {}
         self._unpublished: dict[str, None] = {}
@@ -147,6 +102,32 @@ class MemoryLedger:
         require_valid_operation(operation)
         return self._operations.operate(operation, self._after)
 
+    def change_grant(self, operation: GrantOperation) -> GrantAnswer:
+        require_valid_grant_operation(operation)
+        self._require_unfrozen()
+        if operation.operation_id in self._grant_answers:
+            first, answer = self._grant_answers[operation.operation_id]
+            return msgspec.structs.replace(answer, repeated=True, conflicting=first.content != operation.content)
+        if not is_in_range(operation.change):
+            return GrantAnswer(GrantOutcome.OUT_OF_RANGE)
+        self._entry, self._also = str(len(self._log) + 1), []
+        redecides = isinstance(operation.change, Redecide)
+        answer = self._redecide(operation) if redecides else self._change(operation)
+        if answer.outcome is not GrantOutcome.UNKNOWN:
+            self._grant_answers[operation.operation_id] = operation, answer
+        return answer
+
+    def occurrences(self, grant_id: bytes) -> list[Occurrence]:
+        found = sorted(home for home in self._grants if home[2] == grant_id)
+        return [Occurrence(grant_id, generation, campaign) for campaign, generation, _ in found]
+
+    def grant_state(self, grant: Occurrence) -> GrantState | None:
+        record = self._grants.get(home_of(grant))
+        return None if record is None or isinstance(record, Waiting) else record.state
+
+    def told_of(self, grant_id: bytes) -> Iterator[LogEntry]:
+        return (entry for entry in reversed(list(self._log.values())) if names(entry, grant_id))
+
     def audit(self) -> Iterator[AuditEntry]:
         return reversed(list(self._operations.audit))
 
@@ -162,8 +143,15 @@ class MemoryLedger:
             self._see(request.key)
             self._also = []
             self._end_due()
-            decision = self._reverse(request) if isinstance(request, Reversal) else self._decide(request)
+            if isinstance(request, Reversal):
+                decision = self._reverse(request)
+            else:
+                decision = self._decide(request, request.key.time_ms)
             decisions.append(msgspec.structs.replace(decision, also=tuple(self._also)))
+        return self._keep(requests, decisions)
+
+    def _keep(self, requests: Sequence[Request], decisions: list[Decision]) -> list[Decision]:
+        """Log and mark a call's decisions, if any of them is new or brought something about."""
         if any((one.entry == self._entry and not one.repeated) or one.also for one in decisions):
             self._unpublished[self._entry] = None
             decisions = [self._with_mark(decision) for decision in decisions]
@@ -177,10 +165,13 @@ class MemoryLedger:
         self._see(OrderKey(until_ms, OrderKind.OPERATION, "", "", 0, ""))
         self._also = []
         self._end_due(until_ms, BATCH_MAX)
+        self._log_also()
+        return self._also
+
+    def _log_also(self) -> None:
         if self._also:
             self._unpublished[self._entry] = None
             self._log[self._entry] = LogEntry(self._entry, [], [], tuple(self._also))
-        return self._also
 
     def unmark(self, entries: Sequence[str]) -> None:
         for entry in entries:
@@ -196,7 +187,7 @@ class MemoryLedger:
         held: Counter[str] = Counter()
         for record in (record for one in self._held for record in one.grants if record.stands):
             for charge in record.grant.charges:
-                held[charge.account] += record.stands if charge.cost is None else charge.cost
+                held[charge.account] += charge.charged(record.stands)
         return self._accounts.snapshot(held)
 
     @property
@@ -219,47 +210,47 @@ class MemoryLedger:
 
     # Proposals.
 
-    def _decide(self, proposal: Proposal) -> Decision:
+    def _decide(self, proposal: Proposal, time_ms: int) -> Decision:
         first = proposal.offers[0].grants[0]
         content = (first.recipient, first.amount)
         known = self._known(proposal)
         if known is not None:
-            return _again(known, content)
+            return again(known, content)
         refusal: Refusal | None = None
         for index, offer in enumerate(proposal.offers):
-            outcome = self._refused_before(offer) or self._accounts.charge(offer, proposal.key.time_ms)
+            outcome = self._refused_before(offer) or self._accounts.charge(offer, time_ms)
             if not isinstance(outcome, Refusal):
                 return self._approve(proposal, index, outcome)
             refusal = outcome
         assert refusal is not None
         return self._deny(proposal, refusal)
 
-    def _known(self, proposal: Proposal) -> _Made | _Denied | _Listed | None:
+    def _known(self, proposal: Proposal) -> Made | Denied | Listed | None:
         """What answers the proposal already: its own record, or a grant of the list that another decision has made."""
         if _is_single(proposal):
-            known = self._grants.get(_home(proposal.offers[0].grants[0]))
-            return None if isinstance(known, _Waiting) else known
+            known = self._grants.get(home_of(proposal.offers[0].grants[0]))
+            return None if isinstance(known, Waiting) else known
         if proposal.decision_id not in self._lists:
             first = proposal.offers[0].grants[0]
             for index, offer in enumerate(proposal.offers):
-                records = [self._grants.get(_home(grant)) for grant in offer.grants]
-                made = [record if isinstance(record, _Made) else None for record in records]
+                records = [self._grants.get(home_of(grant)) for grant in offer.grants]
+                made = [record if isinstance(record, Made) else None for record in records]
                 if any(made):
-                    self._lists[proposal.decision_id] = _Listed((first.recipient, first.amount), index, made)
+                    self._lists[proposal.decision_id] = Listed((first.recipient, first.amount), index, made)
                     break
         return self._lists.get(proposal.decision_id)
 
     def _refused_before(self, offer: Offer) -> Refusal | None:
         """Why the offer cannot be taken whatever is left: a spent id, an amount that is none, or a reversal."""
-        records = [self._grants.get(_home(grant)) for grant in offer.grants]
+        records = [self._grants.get(home_of(grant)) for grant in offer.grants]
         for record in records:
-            if isinstance(record, _Denied):
+            if isinstance(record, Denied):
                 told = record.decision
                 assert told.reason is not None
                 return Refusal(told.reason, told.account, told.period, told.use, told.cap)
         if not all(is_valid(grant.amount) for grant in offer.grants):
             return Refusal(Reason.INVALID_AMOUNT)
-        if any(isinstance(record, _Waiting) and record.whole for record in records):
+        if any(isinstance(record, Waiting) and record.whole for record in records):
             return Refusal(Reason.REVERSED)
         return None
 
@@ -267,23 +258,23 @@ class MemoryLedger:
         outcome = Outcome.GRANTED if proposal.hold is None else Outcome.HELD
         grants = proposal.offers[index].grants
         made = [
-            _Made(grant, outcome, index, amount, amount, self._entry)
+            Made(grant, outcome, index, amount, amount, self._entry)
             for grant, amount in zip(grants, amounts, strict=True)
         ]
         if proposal.hold is not None:
             self._holds_made += 1
-            held = _Held(proposal, proposal.hold, self._holds_made, index, made)
+            held = Held(proposal, proposal.hold, self._holds_made, index, made)
             self._held.append(held)
             for record in made:
                 record.hold = held
         for record in made:
-            waiting = self._grants.get(_home(record.grant))
-            self._grants[_home(record.grant)] = record
-            if isinstance(waiting, _Waiting):
+            waiting = self._grants.get(home_of(record.grant))
+            self._grants[home_of(record.grant)] = record
+            if isinstance(waiting, Waiting):
                 self._overtaken(record, waiting)
         if not _is_single(proposal):
             first = proposal.offers[0].grants[0]
-            self._lists[proposal.decision_id] = _Listed((first.recipient, first.amount), index, [*made])
+            self._lists[proposal.decision_id] = Listed((first.recipient, first.amount), index, [*made])
         return Decision(outcome, index, tuple(amounts), entry=self._entry)
 
     def _deny(self, proposal: Proposal, refusal: Refusal) -> Decision:
@@ -298,9 +289,9 @@ class MemoryLedger:
             entry=self._entry if recorded else "",
         )
         first = proposal.offers[0].grants[0]
-        denied = _Denied((first.recipient, first.amount), decision)
+        denied = Denied((first.recipient, first.amount), decision)
         if recorded and _is_single(proposal):
-            self._grants[_home(first)] = denied
+            self._grants[home_of(first)] = denied
         elif recorded:
             self._lists[proposal.decision_id] = denied
         return decision
@@ -314,9 +305,9 @@ class MemoryLedger:
             until_ms = self.newest.time_ms
         due = [held for held in self._held if held.hold.due_ms <= until_ms]
         for held in sorted(due, key=lambda held: held.ends_at)[:at_most]:
-            self._end(held)
+            self._end(held, "due")
 
-    def _end(self, held: _Held) -> None:
+    def _end(self, held: Held, by: EndedBy = "") -> None:
         if held.hold.end == "release":
             for record in held.grants:
                 self._take(record, record.stands, _ALL)
@@ -324,11 +315,77 @@ class MemoryLedger:
         outcome = Outcome.COMMITTED if any(amounts) else Outcome.RELEASED
         for record in held.grants:
             record.outcome, record.told, record.entry, record.hold = outcome, record.stands, self._entry, None
+            record.ended_by = by
         self._held.remove(held)
         self._tell(held.proposal, Decision(outcome, held.offer, amounts))
 
     def _tell(self, request: Request, decision: Decision) -> None:
         self._also.append((request, msgspec.structs.replace(decision, entry=self._entry, unpublished=True)))
+
+    # Operations on grants.
+
+    def _change(self, operation: GrantOperation) -> GrantAnswer:
+        if self.newest is not None:
+            self._end_due()
+        record = self._grants.get(home_of(operation.change.grant))
+        if not isinstance(record, Made):
+            self._log_also()
+            denied = isinstance(record, Denied)
+            return GrantAnswer(GrantOutcome.DENIED, Outcome.DENIED) if denied else GrantAnswer(GrantOutcome.UNKNOWN)
+        old, entry = record.state, ""
+        outcome = refusal(operation.change, old)
+        if outcome is GrantOutcome.APPLIED:
+            self._do(operation, record)
+            entry = self._entry
+            self._operations.note_grant(operation, old, record.state, self._after)
+        self._log_also()
+        return GrantAnswer(outcome, record.outcome, record.stands, entry)
+
+    def _do(self, operation: GrantOperation, record: Made) -> None:
+        change, held = operation.change, record.hold
+        if isinstance(change, TakeBack):
+            part = record.stands if change.amount is None else change.amount
+            self._take(record, part, change.gives_back)
+            told = 0 if held else part
+            assert self.newest is not None
+            reversal = reversal_of(self._tenant, operation, self.newest.time_ms)
+            self._tell(reversal, Decision(Outcome.REVERSED if told else Outcome.UNCHANGED, amounts=(told,)))
+            if held and not any(one.stands for one in held.grants):
+                self._end(held, "operator")
+            return
+        assert held is not None
+        end: Literal["commit", "release"] = "release"
+        if isinstance(change, Commit):
+            end = "commit"
+            self._take(record, record.stands - (record.stands if change.amount is None else change.amount), _ALL)
+        held.hold = Hold(held.hold.due_ms, end)
+        self._end(held, "operator")
+
+    def _redecide(self, operation: GrantOperation) -> GrantAnswer:
+        change = operation.change
+        assert isinstance(change, Redecide)
+        entry = self._log.get(change.entry)
+        proposal = refused_proposal(entry, change.grant) if entry else None
+        if proposal is None:
+            return GrantAnswer(GrantOutcome.UNKNOWN)
+        records: dict[Any, Any] = self._grants if _is_single(proposal) else self._lists
+        name = home_of(proposal.offers[0].grants[0]) if _is_single(proposal) else proposal.decision_id
+        record = records.get(name)
+        if record is None:
+            return GrantAnswer(GrantOutcome.UNKNOWN)
+        if not isinstance(record, Denied) or record.decision.entry != change.entry:
+            return GrantAnswer(GrantOutcome.NOT_DENIED)
+        if record.decision.reason is Reason.REVERSED:
+            return GrantAnswer(GrantOutcome.TAKEN_BACK, Outcome.DENIED)
+        assert self.newest is not None
+        del records[name]
+        self._end_due()
+        decision = self._decide(proposal, self.newest.time_ms)
+        self._keep([proposal], [msgspec.structs.replace(decision, also=tuple(self._also))])
+        given, entry_id = sum(decision.amounts), decision.entry
+        new = GrantState(decision.outcome, *record.content, given, entry=entry_id)
+        self._operations.note_grant(operation, record.state, new, self._after)
+        return GrantAnswer(GrantOutcome.APPLIED, decision.outcome, given, entry_id)
 
     # Reversals.
 
@@ -338,22 +395,22 @@ class MemoryLedger:
             return msgspec.structs.replace(known[1], repeated=True, conflicting=known[0] != reversal)
         amounts, left = [], reversal.amount or 0
         for place, occurrence in enumerate(reversal.occurrences):
-            home = _home(occurrence)
+            home = home_of(occurrence)
             record = self._grants.get(home)
             counted = 0
-            if isinstance(record, _Made):
+            if isinstance(record, Made):
                 if reversal.share is None:
                     part = min(left, record.stands)
                     left -= part
                 else:
-                    part = max(0, _share(record.amount, reversal.share) - record.taken)
+                    part = max(0, share_of(record.amount, reversal.share) - record.taken)
                 counted = 0 if record.hold else part
                 self._take(record, part, reversal.gives_back)
                 if record.hold and not any(one.stands for one in record.hold.grants):
                     self._end(record.hold)
-            elif reversal.share is not None and not isinstance(record, _Denied):
-                waiting = _Waiting(reversal, place)
-                if record is None or _is_greater(waiting.share, record.share):
+            elif reversal.share is not None and not isinstance(record, Denied):
+                waiting = Waiting(reversal, place)
+                if record is None or is_greater(waiting.share, record.share):
                     self._grants[home] = waiting
             amounts.append(counted)
         outcome = Outcome.REVERSED if any(amounts) else Outcome.UNCHANGED
@@ -361,45 +418,23 @@ class MemoryLedger:
         self._reversals[reversal.reversal_id] = reversal, decision
         return decision
 
-    def _overtaken(self, record: _Made, waiting: _Waiting) -> None:
+    def _overtaken(self, record: Made, waiting: Waiting) -> None:
         """Take the part back for which a reversal has waited."""
-        part = _share(record.amount, waiting.share)
+        part = share_of(record.amount, waiting.share)
         self._take(record, part, waiting.reversal.gives_back)
         if part and not record.hold:
             amounts = [0] * len(waiting.reversal.occurrences)
             amounts[waiting.place] = part
             self._tell(waiting.reversal, Decision(Outcome.REVERSED, amounts=tuple(amounts)))
 
-    def _take(self, record: _Made, part: int, gives_back: Collection[str]) -> None:
+    def _take(self, record: Made, part: int, gives_back: Collection[str]) -> None:
         if part:
             record.taken += part
-            self._accounts.give_back(record.grant, part, record.stands == 0, gives_back)
+            counted = {name: record.stands + record.kept[name] for name in ("budget", "limits")}
+            self._accounts.give_back(record.grant, part, record.stands == 0, gives_back, counted)
+            record.kept.update({name: part for name in counted if name not in gives_back})
 
 
 def _is_single(proposal: Proposal) -> bool:
     """Remembered under its grant's id alone."""
     return len(proposal.offers) == 1 and len(proposal.offers[0].grants) == 1
-
-
-def _home(grant: GrantRequest | Occurrence) -> _Home:
-    return grant.campaign, grant.generation, grant.grant_id
-
-
-def _share(amount: int, share: tuple[int, int]) -> int:
-    return amount * share[0] // share[1]
-
-
-def _is_greater(share: tuple[int, int], other: tuple[int, int]) -> bool:
-    return share[0] * other[1] > other[0] * share[1]
-
-
-def _again(known: _Made | _Denied | _Listed, content: _Content) -> Decision:
-    if isinstance(known, _Denied):
-        return msgspec.structs.replace(known.decision, repeated=True, conflicting=known.content != content)
-    if isinstance(known, _Made):
-        known = _Listed((known.grant.recipient, known.grant.amount), known.offer, [known])
-    first = next(made for made in known.grants if made is not None)
-    amounts = tuple(made.told if made else 0 for made in known.grants)
-    return Decision(
-        first.outcome, known.offer, amounts, entry=first.entry, repeated=True, conflicting=known.content != content
-    )

@@ -24,6 +24,8 @@ from schemas.proposals import (
 from schemas.results import Reason, WhenFull
 from transforms.budget.ports import COOLDOWN
 
+_NOTHING = {"budget": 0, "limits": 0}
+
 
 @dataclass
 class Count:
@@ -67,7 +69,7 @@ class Check:
     grants_cap: int
     amount_cap: int
     when_full: WhenFull
-    cost: int | None
+    charge: Charge
     pace: Pace | None
 
     @property
@@ -77,7 +79,12 @@ class Check:
 
     def charged(self, amount: int) -> int:
         """What a grant of this amount adds to the counter."""
-        return amount if self.cost is None else self.cost
+        return self.charge.charged(amount)
+
+    @property
+    def cuts(self) -> bool:
+        """Whether it cuts a grant to what is left: not what is charged a fixed cost, nor a share."""
+        return self.when_full is WhenFull.CUT and self.charge.cost is None and self.charge.share is None
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class Accounts:
             outcome = self._fitting(grant, time_ms, cuttable=len(offer.grants) == 1)
             if isinstance(outcome, Refusal):
                 for made, amount in zip(offer.grants, amounts, strict=False):
-                    self.give_back(made, amount, True, ("budget", "limits", "lock"))
+                    self.give_back(made, amount, True, ("budget", "limits", "lock"), _NOTHING)
                 if outcome.check is not None and outcome.check.when_full is WhenFull.CLOSE:
                     outcome.check.count.closed = True
                 return outcome
@@ -126,13 +133,25 @@ class Accounts:
                 account.last_ms[grant.recipient] = max(time_ms, account.last_ms.get(grant.recipient, time_ms))
         return amounts
 
-    def give_back(self, grant: GrantRequest, part: int, whole: bool, gives_back: Collection[str]) -> None:
-        """Take a part of a grant off the counters that are named; whole = nothing is left of it now."""
+    def give_back(
+        self, grant: GrantRequest, part: int, whole: bool, gives_back: Collection[str], counted: Mapping[str, int]
+    ) -> None:
+        """Take a part of a grant off the counters that are named.
+
+        Args:
+          whole: nothing is left of the grant now.
+          counted: by "budget" and "limits", what then still counts of it there: what stands, and what was taken back
+            without being given back.
+        """
         for charge, period, start in _counters(grant):
-            if ("limits" if period.startswith("user") else "budget") in gives_back:
+            counter = "limits" if period.startswith("user") else "budget"
+            if counter in gives_back:
                 count = self._accounts[charge.account].count(period, start, grant.recipient)
-                fixed = charge.cost if whole else 0
-                count.amount = max(0, count.amount - (part if charge.cost is None else fixed or 0))
+                left = counted[counter]
+                back = charge.charged(left + part) - charge.charged(left)
+                if charge.cost is not None:
+                    back = charge.cost if whole else 0
+                count.amount = max(0, count.amount - back)
                 count.grants = max(0, count.grants - whole)
         if whole and grant.lock is not None and "lock" in gives_back:
             holders = self._locks[grant.lock, grant.recipient]
@@ -152,7 +171,7 @@ class Accounts:
 
     def snapshot(self, held: Mapping[str, int]) -> list[AccountSnapshot]:
         """As `Ledger.snapshot`. held: by account, what is held of its amount."""
-        order = {"tenant": 0, "theme": 1, "campaign": 2}
+        order = {"tenant": 0, "theme": 1, "partner": 2, "campaign": 3}
         names = sorted(self._accounts, key=lambda name: (order[name.split("/")[0]], name))
         return [_snapshot(self._accounts[name], held.get(name, 0)) for name in names]
 
@@ -177,7 +196,7 @@ class Accounts:
         checks = []
         for charge, period, start in _counters(grant):
             account = self._accounts[charge.account]
-            checks.append(_check(account, period, account.count(period, start, grant.recipient), charge.cost))
+            checks.append(_check(account, period, account.count(period, start, grant.recipient), charge))
         return sorted(checks, key=lambda check: not check.of_user)
 
     def _barred(self, grant: GrantRequest, time_ms: int) -> Refusal | None:
@@ -216,13 +235,13 @@ def _counters(grant: GrantRequest) -> list[tuple[Charge, str, int]]:
     ]
 
 
-def _check(account: Account, period: str, count: Count, cost: int | None) -> Check:
+def _check(account: Account, period: str, count: Count, charge: Charge) -> Check:
     limit = next((limit for limit in account.spec.limits if limit.period == period), None)
     grants = limit.grants if limit and limit.grants is not None else CAP_LIMIT
     amount = limit.amount if limit and limit.amount is not None else CAP_LIMIT
     when_full = limit.when_full if limit else WhenFull.SKIP
     pace = limit.pace if limit and limit.amount is not None else None
-    return Check(account.spec.name, period, count, grants, amount, when_full, cost, pace)
+    return Check(account.spec.name, period, count, grants, amount, when_full, charge, pace)
 
 
 def _paced(checks: Sequence[Check], amount: int, time_ms: int) -> Refusal | None:
@@ -238,7 +257,7 @@ def _fitting(checks: Sequence[Check], asked: int, cuttable: bool) -> int | Refus
     amount, emptied = asked, None
     if cuttable:
         for check in checks:
-            if check.when_full is WhenFull.CUT and check.cost is None:
+            if check.cuts:
                 left = max(0, check.amount_cap - check.count.amount)
                 if left < amount:
                     amount, emptied = left, check if left == 0 else None

@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 import msgspec
 
-from schemas.operations import AuditEntry, Freeze, Move, Operation, OperationAnswer, SetCap, SetPace, SetState, Terms
+from schemas.grant_operations import GrantOperation, GrantState
+from schemas.operations import (
+    AuditEntry,
+    ChangedGrant,
+    Freeze,
+    Move,
+    Operation,
+    OperationAnswer,
+    SetCap,
+    SetPace,
+    SetState,
+    Terms,
+)
 from schemas.pacing import is_valid_pace
 from schemas.proposals import CAP_LIMIT, AccountSpec, LimitSpec
 from schemas.results import OperationOutcome
@@ -60,6 +72,14 @@ class Operations:
             self._tell(told)
         if not changed:
             self._tell(entry)
+
+    def note_grant(self, operation: GrantOperation, old: GrantState, new: GrantState, after: bytes) -> None:
+        """Audit an operation on a grant."""
+        grant, account = operation.change.grant, f"campaign/{operation.change.grant.campaign}"
+        who, why, changed = operation.who, operation.why, ChangedGrant(grant, old, new)
+        self._tell(
+            AuditEntry("", 0, operation.what, account, operation.operation_id, who, why, after=after, grant=changed)
+        )
 
     def _tell(self, entry: AuditEntry) -> None:
         self.audit.append(msgspec.structs.replace(entry, entry=str(len(self.audit) + 1)))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
+from schemas.grant_operations import GrantAnswer, GrantOperation, GrantState, Redecide, TakeBack
 from schemas.operations import AuditEntry, Move, Operation, OperationAnswer
 from schemas.pacing import is_valid_pace
 from schemas.proposals import (
@@ -16,12 +17,13 @@ from schemas.proposals import (
     Decision,
     GrantRequest,
     LimitSpec,
+    Occurrence,
     Proposal,
     Request,
     Reversal,
     unpacked_route,
 )
-from schemas.results import WhenFull
+from schemas.results import Outcome, WhenFull
 
 BATCH_MAX = 250
 """Requests in one call: more would block the server for too long."""
@@ -88,6 +90,29 @@ class Ledger(Protocol):
           LedgerUnavailableError: no answer; it may or may not have happened. Ask again with the same id.
           ValueError: no id, nobody or no reason; a move from an account to itself.
         """
+        ...
+
+    def change_grant(self, operation: GrantOperation) -> GrantAnswer:
+        """Make an operator's change of one grant, whole or not at all, after the holds that are due by the greatest
+        time the root has seen. Never needed twice, as `operate`. What came of it stands in the log, marked unpublished.
+
+        Raises:
+          LedgerUnavailableError: no answer, as of `operate`. Also while the root is frozen; then nothing is done.
+          ValueError: no id, nobody or no reason; a reversal that gives back what nobody can, or of nobody's grant; an
+            entry that is no number.
+        """
+        ...
+
+    def occurrences(self, grant_id: bytes) -> list[Occurrence]:
+        """The names under which grants of this id are recorded; it reads the names of all records. For people."""
+        ...
+
+    def grant_state(self, grant: Occurrence) -> GrantState | None:
+        """How a grant stands; None if nothing is decided of it: a refused list is not recorded by its grants."""
+        ...
+
+    def told_of(self, grant_id: bytes) -> Iterator[LogEntry]:
+        """The log entries that name a grant, newest first; reads the log as it is asked for. For people."""
         ...
 
     def audit(self) -> Iterator[AuditEntry]:
@@ -201,12 +226,40 @@ def _is_valid_cooldown(limit: LimitSpec) -> bool:
 
 def require_valid_operation(operation: Operation) -> None:
     """Raise ValueError for an operation that nobody can answer for."""
+    _require_signed(operation)
+    if isinstance(operation.change, Move) and operation.change.source == operation.change.target:
+        raise ValueError(f"nothing moves from {operation.change.source} to itself")
+
+
+def require_valid_grant_operation(operation: GrantOperation) -> None:
+    """Raise ValueError for an operation on a grant that nobody can answer for."""
+    _require_signed(operation)
+    change = operation.change
+    if isinstance(change, TakeBack):
+        _require_known_places(change.gives_back)
+        if not change.user:
+            raise ValueError("a reversal says whose grant it takes back")
+    if isinstance(change, Redecide) and not change.entry.isdecimal():
+        raise ValueError(f"a log entry is a number, not {change.entry!r}")
+
+
+def _require_signed(operation: Operation | GrantOperation) -> None:
     if not 1 <= len(operation.operation_id.encode()) <= OPERATION_ID_BYTES_MAX:
         raise ValueError(f"an operation's id has 1 to {OPERATION_ID_BYTES_MAX} bytes, not {operation.operation_id!r}")
     if not operation.who.strip() or not operation.why.strip():
         raise ValueError("an operation says who and why")
-    if isinstance(operation.change, Move) and operation.change.source == operation.change.target:
-        raise ValueError(f"nothing moves from {operation.change.source} to itself")
+
+
+def refused_proposal(entry: LogEntry, grant: Occurrence) -> Proposal | None:
+    """The proposal that a log entry tells to be refused, one of whose grants is this one."""
+    name = (grant.campaign, grant.generation, grant.grant_id)
+    for request, decision in zip(entry.requests, entry.decisions, strict=True):
+        is_recorded = decision.outcome is Outcome.DENIED and decision.entry == entry.entry and not decision.repeated
+        if not is_recorded or not isinstance(request, Proposal):
+            continue
+        if any(_name(one) == name for offer in request.offers for one in offer.grants):
+            return request
+    return None
 
 
 def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
@@ -230,6 +283,9 @@ def require_valid_batch(requests: Sequence[Request], tenant: str) -> None:
         cost = _wrong_cost(route)
         if cost is not None:
             raise ValueError(f"a cost is from 1 to {AMOUNT_LIMIT - 1}, not {cost}")
+        share = _wrong_share(route)
+        if share is not None:
+            raise ValueError(f"a share is x of y, 0 < x < y < {AMOUNT_LIMIT}, beside no cost, not {share}")
 
 
 def _require_valid_offers(proposal: Proposal) -> None:
@@ -248,6 +304,15 @@ def _wrong_cost(route: bytes) -> int | None:
     return next((cost for cost in costs if not 1 <= cost < AMOUNT_LIMIT), None)
 
 
+@lru_cache(maxsize=10_000)
+def _wrong_share(route: bytes) -> tuple[int, int] | None:
+    for charge in unpacked_route(route).charges:
+        share = charge.share
+        if share is not None and (charge.cost is not None or not 0 < share[0] < share[1] < AMOUNT_LIMIT):
+            return share
+    return None
+
+
 def _name(grant: GrantRequest) -> tuple[str, str, bytes]:
     return grant.campaign, grant.generation, grant.grant_id
 
@@ -259,5 +324,9 @@ def _require_valid_reversal(reversal: Reversal) -> None:
         raise ValueError(f"a share is x of y, 0 < x <= y < {AMOUNT_LIMIT}, not {reversal.share}")
     if reversal.amount is not None and not 1 <= reversal.amount <= CAP_LIMIT:
         raise ValueError(f"a reversal takes from 1 to {CAP_LIMIT}, not {reversal.amount}")
-    if not set(reversal.gives_back) <= {"budget", "limits", "lock"}:
-        raise ValueError(f"nobody can give back {reversal.gives_back}")
+    _require_known_places(reversal.gives_back)
+
+
+def _require_known_places(gives_back: Sequence[str]) -> None:
+    if not set(gives_back) <= {"budget", "limits", "lock"}:
+        raise ValueError(f"nobody can give back {gives_back}")

@@ -10,16 +10,19 @@ from typing import Any, TypeVar
 import redis
 
 from schemas.errors import LedgerUnavailableError, VersionConflictError
+from schemas.grant_operations import GrantAnswer, GrantOperation, GrantState, Redecide
 from schemas.operations import AuditEntry, Operation, OperationAnswer
-from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Request, Use
+from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Occurrence, Request, Use
 from schemas.redis_connection import answered, pool_of
 from schemas.redis_errors import CAUGHT
+from transforms.budget import redis_grants
 from transforms.budget.keys import control, declared, key
 from transforms.budget.ports import (
     BATCH_MAX,
     LogEntry,
     require_valid_accounts,
     require_valid_batch,
+    require_valid_grant_operation,
     require_valid_operation,
 )
 from transforms.budget.redis_operations import arguments, limits_wire, read_answer, read_audit, read_limits, script_of
@@ -32,9 +35,10 @@ from transforms.budget.redis_question import (
     unpack,
     unpack_requests,
 )
-from transforms.budget.scripts import NAMES, source
+from transforms.budget.scripts import GRANT_NAMES, NAMES, source
 
 AUDIT_PAGE = 100
+LOG_PAGE = 100
 
 T = TypeVar("T")
 
@@ -58,7 +62,7 @@ class RedisLedger:
     def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = try_for_seconds) -> None:
         self._client, self._tenant, self._wait = client, tenant, wait
         self._keys = declared(tenant)
-        self._scripts = {name: client.register_script(source(name)) for name in NAMES}
+        self._scripts = {name: client.register_script(source(name)) for name in (*NAMES, *GRANT_NAMES)}
         self._decide = self._scripts["decide"]
 
     def define(
@@ -78,6 +82,42 @@ class RedisLedger:
     def operate(self, operation: Operation) -> OperationAnswer:
         require_valid_operation(operation)
         return read_answer(self._call(script_of(operation.change), arguments(operation)))
+
+    def change_grant(self, operation: GrantOperation) -> GrantAnswer:
+        require_valid_grant_operation(operation)
+        change = operation.change
+        entry = self.entry(change.entry) if isinstance(change, Redecide) else None
+        given = redis_grants.arguments(self._tenant, operation, entry)
+        return redis_grants.read_answer(self._call(redis_grants.script_of(operation), given))
+
+    def occurrences(self, grant_id: bytes) -> list[Occurrence]:
+        prefix = key(self._tenant, "record", "")
+
+        def read() -> list[bytes]:
+            names = list(self._client.scan_iter(f"{prefix}:*", 1000))
+            with self._client.pipeline(transaction=False) as pipe:
+                for name in names:
+                    pipe.hexists(name, grant_id)  # type: ignore[arg-type]
+                return [name for name, found in zip(names, pipe.execute(), strict=True) if found]
+
+        homes = [name.decode().removeprefix(f"{prefix}:").split(":") for name in self._answer(read)]
+        return [Occurrence(grant_id, generation, campaign) for campaign, generation in sorted(homes)]
+
+    def grant_state(self, grant: Occurrence) -> GrantState | None:
+        return redis_grants.read_state(
+            self._call("grant_state", [f"{grant.campaign}:{grant.generation}", grant.grant_id])
+        )
+
+    def told_of(self, grant_id: bytes) -> Iterator[LogEntry]:
+        last = "+"
+        while page := self._log_before(last):
+            for entry, fields in page:
+                if any(grant_id in fields.get(name, b"") for name in (b"requests", b"causes")):
+                    yield _log_entry(entry.split(b"-")[0].decode(), fields)
+            last = f"({page[-1][0].decode()}"
+
+    def _log_before(self, last: str) -> Any:
+        return self._answer(lambda: self._client.xrevrange(key(self._tenant, "log"), last, "-", LOG_PAGE))
 
     def audit(self) -> Iterator[AuditEntry]:
         last = "+"
@@ -134,17 +174,11 @@ class RedisLedger:
     def entry(self, entry: str) -> LogEntry | None:
         place = f"{entry}-0"
         read = self._answer(lambda: self._client.xrange(key(self._tenant, "log"), place, place))
-        if not read:
-            return None
-        fields = read[0][1]
-        requests = unpack_requests(fields[b"requests"])
-        brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
-        decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
-        return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
+        return _log_entry(entry, read[0][1]) if read else None
 
     def snapshot(self) -> list[AccountSnapshot]:
         names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))
-        order = {"tenant": 0, "theme": 1, "campaign": 2}
+        order = {"tenant": 0, "theme": 1, "partner": 2, "campaign": 3}
         ordered = sorted((name.decode() for name in names), key=lambda name: (order[name.split("/")[0]], name))
         return [self._account(name) for name in ordered]
 
@@ -174,6 +208,13 @@ class RedisLedger:
 
     def _answer(self, call: Callable[[], T | Any]) -> Any:
         return answered(self._client, call, self._wait, LedgerUnavailableError)
+
+
+def _log_entry(entry: str, fields: dict[bytes, bytes]) -> LogEntry:
+    requests = unpack_requests(fields[b"requests"])
+    brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
+    decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
+    return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
 
 
 class _Turn:

@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+import msgspec
+
+from schemas.grant_operations import GRANT_CHANGES
 from schemas.operations import AuditEntry, Change, Freeze, Move, Operation, OperationAnswer, SetCap, SetState, Terms
 from schemas.proposals import AccountSpec, LimitSpec, Pace
 from schemas.results import OperationOutcome, WhenFull
-from transforms.budget.redis_question import pack, unpack
+from transforms.budget.redis_grants import read_changed
+from transforms.budget.redis_question import pack, sendable, unpack
 
 _OUTCOMES = tuple(OperationOutcome)
 
@@ -42,8 +46,10 @@ def read_audit(entry: bytes, fields: dict[bytes, bytes]) -> AuditEntry:
         fields[name].decode() for name in (b"what", b"account", b"id", b"who", b"why")
     )
     at_ms, version = int(entry.split(b"-")[0]), int(fields[b"version"])
-    old, new = _terms(fields[b"old"]), _terms(fields[b"new"])
-    return AuditEntry(entry.decode(), at_ms, what, account, operation_id, who, why, version, old, new, fields[b"after"])
+    told = AuditEntry(entry.decode(), at_ms, what, account, operation_id, who, why, version, after=fields[b"after"])
+    if what in GRANT_CHANGES:
+        return msgspec.structs.replace(told, grant=read_changed(fields[b"old"], fields[b"new"]))
+    return msgspec.structs.replace(told, old=_terms(fields[b"old"]), new=_terms(fields[b"new"]))
 
 
 def limits_wire(spec: AccountSpec) -> list[list[object]]:
@@ -78,26 +84,21 @@ def _terms(packed: bytes) -> Terms | None:
 
 def _wire(change: Change) -> list[object]:
     if isinstance(change, SetCap):
-        cap = False if change.cap is None else _sendable(change.cap)
+        cap = False if change.cap is None else sendable(change.cap)
         return [change.account, change.period, change.counts, cap, change.direction]
     if isinstance(change, SetState):
         return [change.account, change.state]
     if isinstance(change, Freeze):
         return [change.frozen]
     if isinstance(change, Move):
-        return [change.source, change.target, _sendable(change.amount)]
+        return [change.source, change.target, sendable(change.amount)]
     return [change.account, False if change.pace is None else _pace_wire(change.pace)]
 
 
-def _sendable(number: object) -> object:
-    """The number as it is, so that the script judges it; as text, which it refuses, if it is no int of 64 bits."""
-    return number if type(number) is int and -(2**63) <= number < 2**63 else str(number)
-
-
 def _pace_wire(pace: Pace) -> list[object]:
-    times = [_sendable(number) for number in (pace.start_ms, pace.end_ms, pace.head_start)]
-    weights = [_sendable(weight) for weight in pace.weights]
-    offsets = [[_sendable(number) for number in piece] for piece in pace.offsets]
+    times = [sendable(number) for number in (pace.start_ms, pace.end_ms, pace.head_start)]
+    weights = [sendable(weight) for weight in pace.weights]
+    offsets = [[sendable(number) for number in piece] for piece in pace.offsets]
     return [pace.shape, *times, weights, offsets, pace.zone]
 
 

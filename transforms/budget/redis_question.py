@@ -55,7 +55,7 @@ class Question:
         ]
         newest = max([request.key for request in requests]).packed()
         ids, decision_ids = b"".join(self._ids), b"".join(self._decision_ids)
-        self.arguments = [pack(columns), pack(requests), ids, decision_ids, newest, *self._extra]
+        self.arguments: list[bytes | int] = [pack(columns), pack(requests), ids, decision_ids, newest, *self._extra]
 
     def _proposal(self, proposal: Proposal) -> object:
         offers, hold = proposal.offers, proposal.hold
@@ -99,6 +99,11 @@ class Question:
         place = _FIXED_ARGUMENTS + len(self._extra) + 1
         self._extra += arguments
         return place
+
+
+def reason_code(reason: Reason) -> int:
+    """As records and answers of the scripts have it."""
+    return _REASONS.index(reason) + 1
 
 
 def instant(time_ms: int) -> bytes:
@@ -176,11 +181,27 @@ def _wire_of(packed: bytes) -> list[object]:
     route = unpacked_route(packed)
     wire: list[object] = [[route.lock.group, route.lock.start_ms] if route.lock else []]
     for charge in route.charges:
-        flat: list[object] = [charge.account, -1 if charge.cost is None else charge.cost]
+        cost: object = -1 if charge.cost is None else charge.cost
+        if charge.share is not None:
+            cost = [*charge.share, int(charge.takes_odd)]
+        flat: list[object] = [charge.account, cost]
         for period, start in charge.slices:
             flat += (period, start)
         wire.append(flat)
     return wire
+
+
+def record_of(proposal: Proposal) -> tuple[str, str, bytes]:
+    """Where the ledger remembers a proposal: kind of record, group of records, id."""
+    first = proposal.offers[0].grants[0]
+    if len(proposal.offers) == 1 and len(proposal.offers[0].grants) == 1:
+        return "record", f"{first.campaign}:{first.generation}", first.grant_id
+    return "decision", _day(proposal.key), proposal.decision_id
+
+
+def sendable(amount: object) -> int | str:
+    """As `_sendable`; as text, which a script refuses too, where 0 is an amount."""
+    return amount if type(amount) is int and -(2**63) <= amount < 2**63 else str(amount)
 
 
 def _sendable(amount: object) -> int:

@@ -1,4 +1,5 @@
-"""The ledger's Lua scripts, loaded from the package. A line `--@include <name>` stands for lua/parts/<name>.lua."""
+"""The ledger's Lua scripts, loaded from the package. A line `--@include <name>` stands for lua/parts/<name>.lua, a line
+`--@script <name>` for a whole script, which returns what it replies."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ from functools import cache
 from importlib import resources
 
 NAMES = ("decide", "define", "mature", "change_limit", "change_state", "change_pace", "move_budget", "freeze")
+GRANT_NAMES = ("commit_grant", "release_grant", "reverse_grant", "redecide", "grant_state")
 
 
 @cache
@@ -17,4 +19,6 @@ def source(name: str) -> str:
     def part(line: re.Match[str]) -> str:
         return (folder / "parts" / f"{line[1]}.lua").read_text()
 
-    return re.sub(r"^--@include (\w+)$", part, (folder / f"{name}.lua").read_text(), flags=re.MULTILINE)
+    text = (folder / f"{name}.lua").read_text()
+    whole = re.sub(r"^--@script (\w+)$", lambda line: source(line[1]).removeprefix("#!lua\n"), text, flags=re.MULTILINE)
+    return re.sub(r"^--@include (\w+)$", part, whole, flags=re.MULTILINE)

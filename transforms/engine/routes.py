@@ -52,6 +52,6 @@ def _built(charges: Sequence[PlanCharge], group: str | None, starts: list[int]) 
     for charge in charges:
         slices = [(period, 0) for period in charge.periods if period in _ALWAYS]
         slices += [(period, starts.pop(0)) for period in charge.periods if period not in _ALWAYS]
-        result.append(Charge(charge.account, tuple(slices), charge.cost))
+        result.append(Charge(charge.account, tuple(slices), charge.cost, charge.share, charge.takes_odd))
     lock = Lock(group, starts.pop(0) if starts else 0) if group is not None else None
     return packed_route(tuple(result), lock)

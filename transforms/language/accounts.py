@@ -6,14 +6,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import cast
 
+import msgspec
+
 from schemas.campaign_parts import Active, Grant
-from schemas.campaigns import Campaign, Limit, PaceParts, Tenant, Theme
+from schemas.campaigns import Campaign, Limit, PaceParts, Partner, Payer, Tenant, Theme
 from schemas.pacing import is_valid_pace
 from schemas.plans import PlanCharge
-from schemas.proposals import AccountSpec, LimitSpec, Pace
+from schemas.proposals import AccountSpec, LimitSpec, Pace, shared
 from schemas.results import WhenFull
 from transforms.language.context import Context
-from transforms.language.loading import Folder, Loaded
+from transforms.language.loading import Folder, Loaded, meant
 from transforms.language.paces import pace_of
 
 Problem = Callable[[tuple[str | int, ...], str], None]
@@ -33,6 +35,10 @@ def account_specs(folder: Folder, tenant: Tenant) -> tuple[AccountSpec, ...]:
             folder, folder.themes.get(name), theme.limits, Active.model_validate({"zone": theme.zone})
         )
         specs.append(AccountSpec(f"theme/{name}", "tenant", _unit(theme.limits), limits))
+    for name, loaded in sorted(folder.partners.items()):
+        partner = cast("Partner", loaded.model)
+        limits = _limit_specs(folder, loaded, partner.limits, Active.model_validate({"zone": partner.zone}))
+        specs.append(AccountSpec(f"partner/{name}", "tenant", _unit(partner.limits), limits))
     for campaign in campaigns:
         parent = f"theme/{campaign.theme}" if campaign.theme else "tenant"
         limits = _limit_specs(folder, folder.campaigns[campaign.campaign], campaign.limits, campaign.active)
@@ -49,16 +55,73 @@ def charged_to(
     if campaign.theme:
         model = cast("Theme", theme.model) if theme else Theme.model_validate({"theme": campaign.theme})
         path.append((f"theme/{campaign.theme}", model.limits, _unit(model.limits), model.zone))
+    path += _partners(folder, campaign, problem)
     path.append((f"campaign/{campaign.campaign}", campaign.limits, _own_unit(campaign, problem), campaign.active.zone))
+    payers = {payer.account: payer for payer in campaign.funding or ()}
+    _check_payers(campaign, path, problem)
 
     @cache
     def charged(unit: str) -> tuple[PlanCharge, ...]:
         return tuple(
-            PlanCharge(account, _periods(limits), zone, _cost(campaign, account, capped, unit, problem))
+            _shared_charge(
+                campaign,
+                PlanCharge(account, _periods(limits), zone, _cost(campaign, account, capped, unit, problem)),
+                payers.get(account),
+                problem,
+            )
             for account, limits, capped, zone in path
         )
 
     return charged
+
+
+_Path = list[tuple[str, tuple[Limit, ...], str, str]]
+"""(account, its limits, the unit of its caps, their zone) of each, from the tenant down."""
+
+
+def _partners(folder: Folder, campaign: Campaign, problem: Problem) -> _Path:
+    found: _Path = []
+    for i, payer in enumerate(campaign.funding or ()):
+        if payer.partner is None:
+            continue
+        if payer.partner not in folder.partners:
+            known = meant(payer.partner, folder.partners)
+            problem(("funding", i, "partner"), f"there is no partner: {payer.partner} in the folder{known}")
+            continue
+        model = cast("Partner", folder.partners[payer.partner].model)
+        found.append((payer.account, model.limits, _unit(model.limits), model.zone))
+    return found
+
+
+def _check_payers(campaign: Campaign, path: _Path, problem: Problem) -> None:
+    """A theme that pays is the campaign's own; and nobody who pays a share can cut: what they have left is a part."""
+    limits = {account: found for account, found, _, _ in path}
+    for i, payer in enumerate(campaign.funding or ()):
+        if payer.theme is None:
+            continue
+        if payer.theme != campaign.theme:
+            own = f"{campaign.theme}" if campaign.theme else "none"
+            problem(("funding", i, "theme"), f"a theme that pays is the campaign's own ({own}), not {payer.theme}")
+        elif any(limit.when_full == "cut" for limit in limits[payer.account]):
+            problem(
+                ("funding", i, "theme"),
+                f"a limit of the theme {payer.theme} says when_full: cut, but what is left of a payer is only a part "
+                "of a grant; right is skip or close there, and cut on the campaign or the tenant",
+            )
+
+
+def _shared_charge(campaign: Campaign, charge: PlanCharge, payer: Payer | None, problem: Problem) -> PlanCharge:
+    """The charge as its share, of a fixed cost too."""
+    if payer is None:
+        return charge
+    assert campaign.funding is not None
+    (x, y), takes_odd = payer.share.as_integer_ratio(), payer == campaign.funding[0]
+    if charge.cost is None:
+        return msgspec.structs.replace(charge, share=(x, y), takes_odd=takes_odd)
+    cost = shared(charge.cost, (x, y), takes_odd)
+    if cost < 1:
+        problem(("funding",), f"a share of {payer.share} of the cost {charge.cost} is nothing for {payer.account}")
+    return msgspec.structs.replace(charge, cost=cost)
 
 
 def _cost(campaign: Campaign, account: str, capped: str, unit: str, problem: Problem) -> int | None:

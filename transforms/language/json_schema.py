@@ -10,9 +10,9 @@ from typing import Any
 from pydantic.json_schema import models_json_schema
 
 from schemas.campaign_tests import CampaignTest
-from schemas.campaigns import Campaign, EventSchema, Group, Tenant, Theme, UserSchema
+from schemas.campaigns import Campaign, EventSchema, Group, Partner, Tenant, Theme, UserSchema
 
-_MODELS = (Campaign, Group, Theme, Tenant, EventSchema, UserSchema, CampaignTest)
+_MODELS = (Campaign, Group, Theme, Partner, Tenant, EventSchema, UserSchema, CampaignTest)
 
 
 def export() -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.campaigns import DOCUMENTS, Campaign, EventSchema, Group, Tenant, Theme, UserSchema
+from schemas.campaigns import DOCUMENTS, Campaign, EventSchema, Group, Partner, Tenant, Theme, UserSchema
 from schemas.errors import CampaignFileError
 from transforms.language.yaml_source import Document, Place, SourceError, read_documents
 
@@ -36,6 +36,7 @@ class Folder:
     path: Path
     campaigns: dict[str, Loaded] = field(default_factory=dict)
     themes: dict[str, Loaded] = field(default_factory=dict)
+    partners: dict[str, Loaded] = field(default_factory=dict)
     groups: dict[str, Loaded] = field(default_factory=dict)
     tenants: list[Loaded] = field(default_factory=list)
     schemas: dict[str, Loaded] = field(default_factory=dict)
@@ -125,6 +126,8 @@ def _place_of(folder: Folder, model: BaseModel) -> tuple[dict[str, Loaded], str]
         return folder.campaigns, model.campaign
     if isinstance(model, Group):
         return folder.groups, model.group
+    if isinstance(model, Partner):
+        return folder.partners, model.partner
     return folder.themes, cast("Theme", model).theme
 
 

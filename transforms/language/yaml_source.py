@@ -172,7 +172,8 @@ class _Builder:
                 content = self._value(event, 0)
                 if not isinstance(content, dict):
                     wanted = (
-                        "a document is a mapping; it begins with campaign:, group:, theme:, tenant:, schema: or test:"
+                        "a document is a mapping; it begins with campaign:, group:, theme:, partner:, tenant:, schema: "
+                        "or test:"
                     )
                     raise self._error(event, wanted)
                 yield Document(content, source, nth)

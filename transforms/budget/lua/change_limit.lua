@@ -1,7 +1,8 @@
 #!lua
 -- Set one cap of one limit of an account, or raise or lower it; below its use too.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: as in parts/operations.lua; [7] {account, period, 'grants' or 'amount', cap or false, 'set', 'raise' or 'lower'}
 -- Reply: as in parts/operations.lua
 -- Writes: the account's definition and version, one audit entry, the operation's record.

@@ -1,7 +1,8 @@
 #!lua
 -- Set the pace of an account's total amount, or take it off.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: as in parts/operations.lua; [7] {account, pace as in parts/pacing.lua or false}
 -- Reply: as in parts/operations.lua
 -- Writes: the account's definition and version, one audit entry, the operation's record.

@@ -1,7 +1,8 @@
 #!lua
 -- Pause an account, close its total, or resume it: from a pause, else from what is closed.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: as in parts/operations.lua; [7] {account, 'paused', 'closed' or 'open'}
 -- Reply: as in parts/operations.lua
 -- Writes: the account's definition and version, its use and slices of time where they are closed or opened, one audit

@@ -1,7 +1,8 @@
 #!lua
 -- Decide a batch of requests, proposals against their accounts and reversals: each whole or not at all, in order.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV:
 --   [1] cmsgpack columns: {routes, homes, users, route, home, user, amount, times, shapes}
 --       routes: as in parts/accounts.lua; homes: "<campaign>:<generation>"; users: user ids

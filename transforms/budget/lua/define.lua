@@ -1,7 +1,8 @@
 #!lua
 -- Make accounts or change their limits. Use, pauses and closed states stay as they are.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: [1] cmsgpack list of [name, unit, parent, limits], limits as in parts/terms.lua   [2] who   [3] why
 --   [4] cmsgpack list of {account, version} that must hold, 0 = there is none
 -- Reply: how many accounts were made or changed; -1 = an account is at another version, nothing was changed.

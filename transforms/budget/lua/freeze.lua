@@ -1,7 +1,8 @@
 #!lua
 -- Freeze the root, so that nothing is decided, or unfreeze it.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: as in parts/operations.lua; [7] {true or false}
 -- Reply: as in parts/operations.lua, without versions
 -- Writes: the control hash, one audit entry, the operation's record.

@@ -1,7 +1,8 @@
 #!lua
 -- Bring the holds that are due by an instant to their end, the oldest first.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: [1] the instant, ms since the epoch   [2] the packed OrderKey of that instant   [3] how many holds at most
 --   [4] no requests, packed
 -- Reply: as of decide.lua, without answers: {entry or "0", empty list, cmsgpack list of {0, answer}, packed proposals};

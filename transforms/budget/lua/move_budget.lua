@@ -1,7 +1,8 @@
 #!lua
 -- Move a part of one account's total amount to another: what the first is lowered by the second is raised by.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] a key that never exists (keys.py, `declared`)
 -- ARGV: as in parts/operations.lua; [7] {source, target, amount}
 -- Reply: as in parts/operations.lua, with both versions
 -- Writes: both accounts' definitions and versions, two audit entries, the operation's record.

@@ -1,7 +1,8 @@
 -- The root's accounts, counters, locks and routes as tables: read when first needed, changed here, saved at the end.
 --
 -- A route is what a grant is charged to: {lock, charge, ...}; lock = {group, start} or {}, charge = {account, cost
--- (-1 = the granted amount), period, start, ...} from the tenant down. Each is kept once, under a number.
+-- (-1 = the granted amount; {x, y, 1 = rounded up} = a share of it), period, start, ...} from the tenant down. Each is kept
+-- once, under a number.
 
 local CHUNK = 1000
 local NO_LIMIT = {g = CAP_LIMIT, a = CAP_LIMIT, full = 'skip'}
@@ -163,14 +164,20 @@ local function compile(wire)
     local account = account_of(name)
     route.path[c - 1] = account
     route.plain = route.plain and account.plain
-    if cost < 0 then cost = nil end
+    local share = type(cost) == 'table' and cost or nil
+    if share then
+      cost, route.shared = nil, true
+    elseif cost < 0 then
+      cost = nil
+    end
     local total = {
-      account = name, period = 'total', counter = account.total, limit = account.limits['total'] or NO_LIMIT, cost = cost}
+      account = name, period = 'total', counter = account.total, limit = account.limits['total'] or NO_LIMIT, cost = cost,
+      share = share}
     own[#own + 1] = total
     if total.limit.pace then route.paced[#route.paced + 1] = total end
     for i = 3, #charge, 2 do
       local period, start = charge[i], digits(charge[i + 1])
-      local check = {account = name, period = period, limit = account.limits[period] or NO_LIMIT, cost = cost}
+      local check = {account = name, period = period, limit = account.limits[period] or NO_LIMIT, cost = cost, share = share}
       if string.sub(period, 1, 4) == 'user' then
         local is_cooldown = period == COOLDOWN_PERIOD
         local checks = is_cooldown and route.cooldowns or users
@@ -216,12 +223,26 @@ local function route_of(number)
   return route
 end
 
+-- What a grant of so much adds to a counter.
+local function charged(check, amount)
+  local share = check.share
+  if not share then return check.cost or amount end
+  if share[3] == 1 then return amount - share_of(amount, share[2] - share[1], share[2]) end
+  return share_of(amount, share[1], share[2])
+end
+
+-- What a part of a grant, beside which so much of it still counts, is of a counter; whole = nothing is left of the grant.
+local function part_of(check, part, whole, left)
+  if check.share then return charged(check, left + part) - charged(check, left) end
+  return check.cost and (whole and check.cost or 0) or part
+end
+
 -- Note that so much of a grant is held now (sign 1) or no longer (-1); whole = nothing is left, or was there before.
-local function note_held(route, part, whole, sign)
+local function note_held(route, part, whole, sign, left)
   for _, check in ipairs(route.own) do
     if check.period == 'total' then
       local account = accounts[check.account]
-      account.held = account.held + sign * (check.cost and (whole and check.cost or 0) or part)
+      account.held = account.held + sign * part_of(check, part, whole, left or 0)
     end
   end
 end

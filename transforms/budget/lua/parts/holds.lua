@@ -1,7 +1,7 @@
 -- Holds: kept under a number as {ends, offer, proposal, member, home, id, ...}, and in the set of what is due as
 -- member = the packed OrderKey of their end, the number; all with score 0, so that they sort by their bytes.
 
-local RELEASES = 0
+local RELEASES, BY_DUE = 0, 2
 
 local hold_count, holds = tonumber(control[4]) or 0, {}
 local agenda, upcoming = {}, 1
@@ -43,8 +43,8 @@ local function stands(number)
   return false
 end
 
--- Bring a hold to its end: what still stands of it is granted, or given back.
-local function finish_hold(number)
+-- Bring a hold to its end: what still stands of it is granted, or given back. ended: by what, none = nothing was left of it.
+local function finish_hold(number, ended)
   local held = hold_of(number)
   local grants, amounts, outcome = {}, {}, RELEASED
   for i = 1, #held.grants, 2 do
@@ -58,7 +58,7 @@ local function finish_hold(number)
     end
   end
   for i, grant in ipairs(grants) do
-    grant.outcome, grant.told, grant.entry, grant.hold = outcome, amounts[i], sequence, 0
+    grant.outcome, grant.told, grant.entry, grant.hold, grant.ended = outcome, amounts[i], sequence, 0, ended
     keep_grant(group_of('record', held.grants[2 * i - 1]), held.grants[2 * i], grant)
   end
   held.ended = true
@@ -69,7 +69,7 @@ local function finish_due(until_time)
   while agenda[upcoming] and time_of(agenda[upcoming]) <= until_time do
     local number = number_in(agenda[upcoming])
     upcoming = upcoming + 1
-    if not (holds[number] and holds[number].ended) then finish_hold(number) end
+    if not (holds[number] and holds[number].ended) then finish_hold(number, BY_DUE) end
   end
 end
 

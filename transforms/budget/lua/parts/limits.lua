@@ -13,7 +13,8 @@ local function refuse(reason, check, use, cap)
   return nil, {reason, check.account, check.period, use or 0, cap or 0}, check
 end
 
--- Whether the grant fits whole, with nothing asking for a closer look: the common case, in one pass.
+-- Whether the grant fits whole, with nothing asking for a closer look: the common case, in one pass. Of a payer of a share
+-- the whole is asked, which is more: what fits so, fits.
 local function fits_whole(route, user, asked)
   local users, own = route.users, route.own
   for i = 1, #users do
@@ -47,7 +48,7 @@ end
 local function ahead_of_pace(route, amount, time)
   for _, check in ipairs(route.paced) do
     local cap = paced_cap(check.limit.pace, check.limit.a, time)
-    if check.counter.a + (check.cost or amount) > cap then return check, cap end
+    if check.counter.a + charged(check, amount) > cap then return check, cap end
   end
 end
 
@@ -74,7 +75,7 @@ local function fitting(route, user, asked, cuttable, campaign, time)
   local amount, emptied = asked, nil
   if cuttable then
     local function cut(check, counter)
-      if check.limit.full == CUT and not check.cost then
+      if check.limit.full == CUT and not check.cost and not check.share then
         local left = math.max(0, check.limit.a - counter.a)
         if left < amount then
           amount, emptied = left, left == 0 and check or nil
@@ -92,7 +93,7 @@ local function fitting(route, user, asked, cuttable, campaign, time)
   for i = 1, #users do
     local check = users[i]
     local counter = check.family.at[user]
-    if check == emptied or counter.a + (check.cost or amount) > check.limit.a then
+    if check == emptied or counter.a + charged(check, amount) > check.limit.a then
       return refuse(USER_AMOUNT, check, counter.a, check.limit.a)
     end
   end
@@ -104,7 +105,7 @@ local function fitting(route, user, asked, cuttable, campaign, time)
   for i = 1, #own do
     local check = own[i]
     local counter = check.counter
-    if check == emptied or counter.a + (check.cost or amount) > check.limit.a then
+    if check == emptied or counter.a + charged(check, amount) > check.limit.a then
       return refuse(AMOUNT, check, counter.a, check.limit.a)
     end
   end
@@ -113,9 +114,21 @@ local function fitting(route, user, asked, cuttable, campaign, time)
   return amount
 end
 
+local function move_shared(route, user, amount, sign)
+  local function add(counter, check)
+    counter.g, counter.a, counter.dirty = counter.g + sign, counter.a + sign * charged(check, amount), true
+  end
+  for _, check in ipairs(route.users) do add(check.family.at[user], check) end
+  for _, check in ipairs(route.own) do add(check.counter, check) end
+end
+
 -- Charge a grant (sign 1), or undo that within the same offer (sign -1).
 local function move(route, user, amount, sign, campaign)
   local own, users = route.own, route.users
+  if route.shared then
+    move_shared(route, user, amount, sign)
+    own, users = {}, {}
+  end
   for i = 1, #users do
     local counter = users[i].family.at[user]
     counter.g, counter.a, counter.dirty = counter.g + sign, counter.a + sign * (users[i].cost or amount), true
@@ -138,19 +151,20 @@ local function cool(route, user, time)
   end
 end
 
-local function lessen(counter, check, part, whole)
-  counter.a = math.max(0, counter.a - (check.cost and (whole and check.cost or 0) or part))
+local function lessen(counter, check, part, whole, left)
+  counter.a = math.max(0, counter.a - part_of(check, part, whole, left))
   if whole then counter.g = math.max(0, counter.g - 1) end
   counter.dirty = true
 end
 
--- Take a part of a grant off what `gives` names; whole = nothing is left of it now.
-local function give_back(route, user, part, whole, gives)
+-- Take a part of a grant off what `gives` names; whole = nothing is left of it. left, left_of_user = what then still counts of
+-- it there: what stands, and what was taken back without being given back.
+local function give_back(route, user, part, whole, gives, left, left_of_user)
   if string.find(gives, 'limits', 1, true) then
-    for _, check in ipairs(route.users) do lessen(of_user(check.family, user), check, part, whole) end
+    for _, check in ipairs(route.users) do lessen(of_user(check.family, user), check, part, whole, left_of_user) end
   end
   if string.find(gives, 'budget', 1, true) then
-    for _, check in ipairs(route.own) do lessen(check.counter, check, part, whole) end
+    for _, check in ipairs(route.own) do lessen(check.counter, check, part, whole, left) end
   end
   if whole and route.lock and string.find(gives, 'lock', 1, true) then
     local holder = of_user(route.lock, user)

@@ -1,8 +1,10 @@
 -- Records of what was decided, and the answers they give. Outcomes as in schemas/results.py.
 --
--- Of a grant, packed: {outcome, user, asked, entry, offer, amount, told, taken, route, hold}: amount = approved, told =
--- in its answer, taken = taken back so far, hold = its number or 0. One that was plainly granted, by far the most, is
--- packed shorter and faster: byte 1, asked, amount, entry, route, user.
+-- Of a grant, packed: {outcome, user, asked, entry, offer, amount, told, taken, route, hold, ended}: amount = approved,
+-- told = in its answer, taken = taken back so far, hold = its number or 0, ended = its hold by 1 = an operator, 2 = its due
+-- time, 0 = neither. One that was plainly granted, by far the most, is
+-- packed shorter and faster: byte 1, asked, amount, entry, route, user. Behind, where there is any: kept_budget, kept_limits =
+-- taken back, and not given back to them.
 -- {DENIED, user, asked, entry, reason, account, period, use, cap}; {WAITING, x, y, gives, home, id, place}: of the
 -- reversal that waits for the grant; {LISTED, user, asked, offer, home, id, ...}: the grants that answered a list ('' =
 -- nobody had made it).
@@ -62,13 +64,14 @@ local function read_grant(raw)
     local _, asked, amount, entry, route, place = struct.unpack(SINGLE, raw)
     return {
       outcome = GRANTED, user = string.sub(raw, place), asked = asked, entry = entry, offer = 0, amount = amount,
-      told = amount, taken = 0, route = route, hold = 0}
+      told = amount, taken = 0, route = route, hold = 0, ended = 0}
   end
   local part = cmsgpack.unpack(raw)
   if not is_approved(part[1]) then return {outcome = part[1], parts = part} end
   return {
     outcome = part[1], user = part[2], asked = part[3], entry = part[4], offer = part[5], amount = part[6], told = part[7],
-    taken = part[8], route = part[9], hold = part[10]}
+    taken = part[8], route = part[9], hold = part[10], ended = part[11] or 0, kept_budget = part[12],
+    kept_limits = part[13]}
 end
 
 local function keep_grant(group, id, grant)
@@ -76,9 +79,13 @@ local function keep_grant(group, id, grant)
     local packed = struct.pack(SINGLE, GRANTED, grant.asked, grant.amount, grant.entry, grant.route)
     return keep_raw(group, id, packed .. grant.user)
   end
-  keep(group, id, {
+  local record = {
     grant.outcome, grant.user, grant.asked, grant.entry, grant.offer, grant.amount, grant.told, grant.taken, grant.route,
-    grant.hold})
+    grant.hold, grant.ended or 0}
+  if grant.kept_budget or grant.kept_limits then
+    record[12], record[13] = grant.kept_budget or 0, grant.kept_limits or 0
+  end
+  keep(group, id, record)
 end
 
 local marked = {}

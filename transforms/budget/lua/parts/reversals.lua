@@ -20,9 +20,12 @@ end
 local function take(grant, part, gives)
   if part == 0 then return end
   grant.taken = grant.taken + part
-  local route, whole = route_of(grant.route), grant.taken == grant.amount
-  if grant.hold > 0 then note_held(route, part, whole, -1) end
-  give_back(route, grant.user, part, whole, gives)
+  local route, left = route_of(grant.route), grant.amount - grant.taken
+  if grant.hold > 0 then note_held(route, part, left == 0, -1, left) end
+  local kept_budget, kept_limits = grant.kept_budget or 0, grant.kept_limits or 0
+  give_back(route, grant.user, part, left == 0, gives, left + kept_budget, left + kept_limits)
+  if not string.find(gives, 'budget', 1, true) then grant.kept_budget = kept_budget + part end
+  if not string.find(gives, 'limits', 1, true) then grant.kept_limits = kept_limits + part end
 end
 
 -- The reversal that waits for a grant, or nil.
