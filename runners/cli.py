@@ -9,7 +9,7 @@ from pathlib import Path
 
 import redis
 
-from runners import cli_budgets, cli_campaigns, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_keeper, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
 
@@ -37,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_runs.add_commands(commands)
     cli_campaigns.add_commands(commands)
     cli_budgets.add_commands(commands)
+    cli_keeper.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
