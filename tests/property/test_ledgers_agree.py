@@ -17,7 +17,8 @@ from schemas.operations import AuditEntry, Freeze, Move, Operation, SetCap
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, Proposal, Request, Reversal
 from schemas.redis_connection import connect
 from schemas.results import OperationOutcome, Outcome, Reason
-from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, operations
+from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, floors, operations
+from transforms.budget.floors import Floors
 from transforms.budget.memory import MemoryLedger
 from transforms.budget.ports import Ledger
 from transforms.budget.redis_ledger import RedisLedger
@@ -62,7 +63,7 @@ class LedgersAgree(RuleBasedStateMachine):
         assert again == self.model.decide(batch)
         for request, first, second in zip(batch, expected, again, strict=True):
             self.count(request, second)
-            if first.reason is not Reason.INVALID_AMOUNT:
+            if first.reason not in (Reason.INVALID_AMOUNT, Reason.TOO_OLD):
                 assert second.repeated
                 if first.outcome is Outcome.HELD and second.outcome in ENDS:
                     continue
@@ -74,6 +75,16 @@ class LedgersAgree(RuleBasedStateMachine):
         assert self.ledger.mature(until_ms) == expected
         self.count_also(expected)
         assert self.ledger.mature(until_ms) == self.model.mature(until_ms) == []
+
+    @rule(floors=floors())
+    def drop(self, floors: Floors) -> None:
+        before = self.ledger.floors()
+        for _ in range(2):
+            self.model.drop(floors)
+            self.ledger.drop(floors)
+            assert self.ledger.floors() == self.model.floors()
+            assert self.ledger.snapshot() == self.model.snapshot()
+        assert before is None or before.time_ms <= self.ledger.floors().time_ms
 
     @rule(found=st.lists(operations(), min_size=1, max_size=6))
     def operate(self, found: list[Operation]) -> None:
@@ -122,7 +133,7 @@ class LedgersAgree(RuleBasedStateMachine):
         if decision.outcome is Outcome.HELD:
             assert isinstance(request, Proposal)
             self.held.append(request)
-        if isinstance(request, Reversal):
+        if isinstance(request, Reversal) and decision.outcome is not Outcome.DENIED:
             # A hold may have been lessened whose counters were not: no answer tells.
             self.countable &= "budget" in request.gives_back
             self.take(request, decision)

@@ -22,6 +22,7 @@ from schemas.proposals import (
     Use,
 )
 from schemas.results import Reason, WhenFull
+from transforms.budget.memory_floors import DroppedSoFar
 from transforms.budget.ports import COOLDOWN
 
 
@@ -95,7 +96,8 @@ class Refusal:
 class Accounts:
     """All accounts and locks of one root."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: DroppedSoFar | None = None) -> None:
+        self._dropped = dropped or DroppedSoFar()
         self._accounts: dict[str, Account] = {}
         self._locks: dict[tuple[Lock, str], list[str]] = {}
 
@@ -127,16 +129,25 @@ class Accounts:
         return amounts
 
     def give_back(self, grant: GrantRequest, part: int, whole: bool, gives_back: Collection[str]) -> None:
-        """Take a part of a grant off the counters that are named; whole = nothing is left of it now."""
+        """Take a part of a grant off the counters that are named and still there; whole = nothing is left of it now."""
         for charge, period, start in _counters(grant):
+            if self._dropped.has_slice(charge.account, period, start):
+                continue
             if ("limits" if period.startswith("user") else "budget") in gives_back:
                 count = self._accounts[charge.account].count(period, start, grant.recipient)
                 fixed = charge.cost if whole else 0
                 count.amount = max(0, count.amount - (part if charge.cost is None else fixed or 0))
                 count.grants = max(0, count.grants - whole)
-        if whole and grant.lock is not None and "lock" in gives_back:
+        if whole and grant.lock is not None and "lock" in gives_back and not self._dropped.has_lock(grant.lock):
             holders = self._locks[grant.lock, grant.recipient]
             holders.remove(grant.campaign)
+
+    def drop(self) -> None:
+        """Forget the slices of time that lie below the floor; nobody asks for users' counters and locks there."""
+        for name, account in self._accounts.items():
+            gone = [slice_ for slice_ in account.counts if self._dropped.has_slice(name, *slice_)]
+            for slice_ in gone:
+                del account.counts[slice_]
 
     def limits(self, grant: GrantRequest) -> list[tuple[str, Use]]:
         """(account, use) of every counter that the grant would move and a limit watches, users' own too."""

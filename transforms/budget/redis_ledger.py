@@ -13,6 +13,7 @@ from schemas.errors import LedgerUnavailableError, VersionConflictError
 from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Request, Use
 from schemas.redis_connection import is_transient
+from transforms.budget.floors import Floors
 from transforms.budget.keys import control, key
 from transforms.budget.ports import (
     BATCH_MAX,
@@ -29,11 +30,14 @@ from transforms.budget.redis_question import (
     read_brought,
     read_decisions,
     read_entry,
+    read_floors,
     unpack,
 )
 from transforms.budget.scripts import NAMES, source
 
 AUDIT_PAGE = 100
+DROP_PAGE = 1_000
+"""Groups of records and counters that are dropped in one call: their memory is freed beside the server's work."""
 
 T = TypeVar("T")
 
@@ -134,6 +138,16 @@ class RedisLedger:
         place = f"{entry}-0"
         read = self._answer(lambda: self._client.xrange(key(self._tenant, "log"), place, place))
         return read_entry(entry, read[0][1]) if read else None
+
+    def drop(self, floors: Floors) -> None:
+        asked = [floors.time_ms, *([one.campaign, one.below_ms, int(one.over)] for one in floors.campaigns)]
+        passed = 0
+        while passed >= 0:
+            _, passed = self._call("drop_generations", [pack(asked), DROP_PAGE, passed])
+
+    def floors(self) -> Floors | None:
+        found = self._answer(lambda: self._client.hgetall(key(self._tenant, "floors")))
+        return read_floors(found)
 
     def snapshot(self) -> list[AccountSnapshot]:
         names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))

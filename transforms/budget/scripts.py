@@ -6,15 +6,21 @@ import re
 from functools import cache
 from importlib import resources
 
-NAMES = ("decide", "define", "mature", "change_limit", "change_state", "change_pace", "move_budget", "freeze")
+NAMES = (
+    "decide", "define", "mature", "change_limit", "change_state", "change_pace", "move_budget", "freeze",
+    "drop_generations",
+)  # fmt: skip
 
 
 @cache
 def source(name: str) -> str:
-    """The text of a script with its parts."""
+    """The text of a script with its parts, and with theirs."""
     folder = resources.files("transforms.budget") / "lua"
 
-    def part(line: re.Match[str]) -> str:
-        return (folder / "parts" / f"{line[1]}.lua").read_text()
+    def whole(text: str) -> str:
+        return re.sub(r"^--@include (\w+)$", part, text, flags=re.MULTILINE)
 
-    return re.sub(r"^--@include (\w+)$", part, (folder / f"{name}.lua").read_text(), flags=re.MULTILINE)
+    def part(line: re.Match[str]) -> str:
+        return whole((folder / "parts" / f"{line[1]}.lua").read_text())
+
+    return whole((folder / f"{name}.lua").read_text())
