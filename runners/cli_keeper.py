@@ -26,6 +26,7 @@ from schemas.errors import TransientError
 from schemas.grants import rfc3339
 from schemas.redis_connection import connect, is_transient
 from transforms.budget.redis_log import RedisLog
+from transforms.registry.redis_registry import RedisRegistry
 
 PAUSE_S = 1.0
 
@@ -129,7 +130,12 @@ def _keepers(
             kinds = frozenset(kind for kind, place in places.items() if place)
             sink = sink_of(given.grants, given.denials, given.reversals) if kinds else None
             files = LogFiles(given.export, tenant) if given.export else None
-            kept = KeptTenant(RedisLedgerAddress(url)(tenant), RedisLog(client, tenant), sink, kinds, files)
+            ledger, log, sets = (
+                RedisLedgerAddress(url)(tenant),
+                RedisLog(client, tenant),
+                RedisRegistry(client, tenant).sets,
+            )
+            kept = KeptTenant(ledger, log, sets, sink, kinds, files)
             owner = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
             known[tenant] = Keeper(kept, owner, stopping=stopping)
     return known
@@ -146,4 +152,5 @@ def status(done: Round) -> str:
     parts.append(f"{done.waiting:,} entries unpublished")
     parts.append(f"exported to entry {done.exported:,}" if done.exported else "nothing exported")
     parts += [f"{done.trimmed:,} entries trimmed"] if done.trimmed else []
+    parts += [f"dropped what ended by {rfc3339(done.floor_ms)}"] if done.floor_ms is not None else []
     return ", ".join(parts)

@@ -7,13 +7,15 @@ work. Event time comes from the source's watermark alone; the server's clock say
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runners.ops.log_files import LogFiles, Stream
 from schemas.errors import LogGapError, UsageError
 from schemas.grants import RECORDS
+from schemas.plans import PlanSet
+from transforms.budget.floors import floors_of
 from transforms.budget.ports import Ledger, LogEntry
 from transforms.budget.redis_log import Logged, RedisLog
 from transforms.publish_settled import Sink, logged, send_settled
@@ -33,6 +35,7 @@ class Step(StrEnum):
     WRITTEN = "written"
     EXPORTED = "exported"
     TRIMMED = "trimmed"
+    DROPPED = "dropped"
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,13 @@ class KeeperPolicy:
     Attributes:
       lease_ms: how long nobody else works after this one was last heard of: longer than a broker may take to confirm.
       unpublished_ms: how long an answer of the pipeline is left to the pipeline.
+      drop_ms: how often it is looked whether anything can be dropped: floors move with the days.
       export_ms, export_entries: a stretch is exported when it is so long, or its oldest entry has waited so long.
     """
 
     lease_ms: int = 90_000
     unpublished_ms: int = 60_000
+    drop_ms: int = 600_000
     export_ms: int = 60_000
     export_entries: int = 1_000
 
@@ -57,11 +62,12 @@ class KeptTenant:
 
     Attributes:
       kinds: kinds of record the sink has a place for. sink: None = publish nothing.
-      files: None = export nothing; then the log is never trimmed.
+      files: None = export nothing; then the log is never trimmed. sets: all numbered sets of the tenant.
     """
 
     ledger: Ledger
     log: RedisLog
+    sets: Callable[[], Sequence[PlanSet]]
     sink: Sink | None = None
     kinds: frozenset[str] = frozenset()
     files: LogFiles | None = None
@@ -72,11 +78,14 @@ class Round:
     """What one round came to.
 
     Attributes:
-      holder: who has the lease, if somebody else has. watermark_ms: None = the source has told none yet.
+      is_last: as `Keeper.round` was asked. holder: who has the lease, if somebody else has.
+      watermark_ms: None = the source has told none yet.
       waiting: entries still marked unpublished. exported: sequence of the last entry exported.
+      floor_ms: what ended by then is dropped; None = nothing has been yet.
       problems: what kept a step from being done; the others were done.
     """
 
+    is_last: bool
     holder: str | None = None
     watermark_ms: int | None = None
     ended: int = 0
@@ -85,6 +94,7 @@ class Round:
     written: int = 0
     exported: int = 0
     trimmed: int = 0
+    floor_ms: int | None = None
     problems: list[str] = field(default_factory=list)
 
 
@@ -119,20 +129,22 @@ class Keeper:
         self._ledger, self._log = kept.ledger, kept.log
         self._clock = clock or kept.log.clock_ms
         self._token = 0
+        self._dropped_at_ms: int | None = None
+        self._floor_ms: int | None = None
 
     def round(self, is_last: bool = False) -> Round:
         """Do everything there is to do now, if the lease is ours.
 
         Args:
-          is_last: export short stretches too.
+          is_last: export short stretches too, and drop what can be dropped.
 
         Raises:
           redis.RedisError, TransientError: weather; what was done stands, the next round does the rest.
         """
-        done = Round()
+        done = Round(is_last)
         try:
             self._lead()
-            for step in (self._sweep, self._publish, lambda done: self._export(done, is_last)):
+            for step in (self._sweep, self._publish, self._export, self._drop):
                 self._tried(step, done)
         except LeaseLost as error:
             done.holder = str(error)
@@ -194,17 +206,17 @@ class Keeper:
 
     # Export and trim.
 
-    def _export(self, done: Round, is_last: bool) -> None:
+    def _export(self, done: Round) -> None:
         files = self._kept.files
         if files is None:
             return
         log, audit = self._positions(files)
         done.exported = _number(log)
-        while stretch := self._next(log, self._log_behind, is_last):
+        while stretch := self._next(log, self._log_behind, done.is_last):
             self._write(files, "log", stretch)
             log = stretch[-1].entry
             done.written, done.exported = done.written + len(stretch), _number(log)
-        while stretch := self._next(audit, self._audit_behind, is_last):
+        while stretch := self._next(audit, self._audit_behind, done.is_last):
             self._write(files, "audit", stretch)
             audit = stretch[-1].entry
         trimmed = self._log.trim(self._token, _number(log), audit)
@@ -265,6 +277,21 @@ class Keeper:
         self._lead()
         part.name()
         self._on_step(Step.EXPORTED)
+
+    # Drop.
+
+    def _drop(self, done: Round) -> None:
+        now_ms = self._clock()
+        is_time = done.is_last or self._dropped_at_ms is None or now_ms - self._dropped_at_ms >= self._policy.drop_ms
+        if is_time and not self._stopping() and done.watermark_ms is not None and self._ledger.frozen() is None:
+            self._lead()
+            sets = self._kept.sets()
+            if sets:
+                self._ledger.drop(floors_of(sets, done.watermark_ms))
+            floors = self._ledger.floors()
+            self._dropped_at_ms, self._floor_ms = now_ms, floors.time_ms if floors else None
+            self._on_step(Step.DROPPED)
+        done.floor_ms = self._floor_ms
 
 
 Read = Callable[[str, int], list[Logged]]

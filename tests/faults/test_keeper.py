@@ -10,9 +10,13 @@ from pathlib import Path
 import pytest
 
 from runners.keeper import Step
+from schemas.operations import Freeze
+from schemas.proposals import LimitSpec
 from schemas.redis_connection import connect
+from schemas.results import Reason
 from tests.support.keepers import KINDS, POLICY, Kept, as_exported
-from tests.support.ledgers import TENANT, a_single
+from tests.support.ledgers import DAY_MS, TENANT, a_single, an_account, an_operation
+from tests.support.waiting import wait_until
 from transforms.budget.redis_log import Logged, RedisLog
 
 
@@ -42,6 +46,7 @@ def killed_after(kept: Kept, step: Step, nth: int) -> bool:
     return child.exitcode != 0
 
 
+DAYS = (("user/day", DAY_MS),)
 OFTEN = [Step.LEASED, Step.WRITTEN, Step.EXPORTED]
 KILLS = [(step, 1) for step in Step] + [(step, nth) for step in OFTEN for nth in (2, 3)]
 
@@ -194,3 +199,35 @@ def test_what_has_no_place_stays_marked_and_is_told(kept: Kept) -> None:
     assert done.problems == ["entry 7 of the log has reversals: say where they go, with --reversals"]
     assert done.exported == 8 and done.waiting == 8
     assert kept.keeper("one").round(True).waiting == 0
+
+
+def test_what_no_repeat_can_ask_for_is_dropped_and_refused_and_its_memory_is_free(kept: Kept) -> None:
+    kept.fill()
+    batches = [
+        [a_single(f"{batch}-{i}", 1, f"u{batch}-{i}", DAY_MS, slices=DAYS) for i in range(100)] for batch in range(100)
+    ]
+    kept.ledger.define([an_account("campaign/c1", LimitSpec("user/day", 5))])
+    for batch in batches:
+        kept.ledger.decide(batch)
+    kept.late_ms += POLICY.unpublished_ms
+    keeper = kept.keeper("one")
+    keeper.round(True)
+    keys = ["{shop}:record:c1:d1", "{shop}:user:campaign/c1:user/day:86400000"]
+    kept_bytes = sum(kept.client.memory_usage(key, samples=0) for key in keys)
+    before = kept.client.info("memory")["used_memory"]
+    print(f"{kept_bytes / 10_000:.0f} bytes a decision")
+    kept.log.note_watermark(6 * DAY_MS)
+    done = keeper.round(True)
+    assert done.floor_ms == 4 * DAY_MS and not done.problems
+    assert kept.client.exists(*keys) == 0
+    assert {decision.reason for decision in kept.ledger.decide(batches[7])} == {Reason.TOO_OLD}
+    wait_until(lambda: kept.client.info("memory")["used_memory"] < before - 0.8 * kept_bytes, "the memory is free")
+    assert kept.ledger.snapshot()[1].uses[0].grants == 11 + 10_000
+
+
+def test_what_is_frozen_is_neither_swept_nor_dropped(kept: Kept) -> None:
+    kept.fill()
+    kept.ledger.operate(an_operation(Freeze(True)))
+    kept.log.note_watermark(6 * DAY_MS)
+    done = kept.keeper("one").round(True)
+    assert done.ended == 0 and done.floor_ms is None and done.exported == 7

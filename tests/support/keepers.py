@@ -13,10 +13,20 @@ from pipelines.sinks import LinesSink
 from runners.keeper import Keeper, KeeperPolicy, KeptTenant, Step, say_nothing
 from runners.ops.log_files import LogFiles
 from schemas.proposals import LimitSpec
+from tests.support.campaigns import a_plan_set
 from tests.support.ledgers import TENANT, a_held, a_reversal, a_single, an_account
 from transforms.budget.redis_ledger import RedisLedger
 from transforms.budget.redis_log import Logged, RedisLog
 
+CAMPAIGN = """
+tenant: shop
+horizon: 2d
+---
+campaign: c1
+trigger: {on: purchase}
+grant: {points: 10}
+hold: 1d
+"""
 KINDS = ("grant", "denial", "reversal")
 POLICY = KeeperPolicy(export_entries=3)
 
@@ -29,6 +39,7 @@ class Kept:
         self.ledger, self.log = RedisLedger(client, TENANT), RedisLog(client, TENANT)
         self.files = LogFiles(folder / "exported", TENANT)
         self.late_ms = 0
+        self.sets = [a_plan_set(folder / "campaigns", CAMPAIGN)]
 
     def clock(self) -> int:
         return self.log.clock_ms() + self.late_ms
@@ -37,7 +48,7 @@ class Kept:
         self, owner: str, on_step: Callable[[Step], None] = say_nothing, kinds: tuple[str, ...] = KINDS
     ) -> Keeper:
         sink = LinesSink({kind: str(self.folder / f"{kind}.jsonl") for kind in kinds})
-        kept = KeptTenant(self.ledger, self.log, sink, frozenset(kinds), self.files)
+        kept = KeptTenant(self.ledger, self.log, lambda: self.sets, sink, frozenset(kinds), self.files)
         return Keeper(kept, owner, POLICY, self.clock, on_step)
 
     def published(self, kind: str) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ have been decided, and is never decided anew. A fresh ledger has no floor.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from schemas.plans import DAY_MS, Plan, PlanSet
@@ -77,17 +77,21 @@ def floors_of(sets: Sequence[PlanSet], watermark_ms: int) -> Floors:
     by_campaign: dict[str, list[Plan]] = {}
     for plan in (plan for of in sets for plan in of.plans):
         by_campaign.setdefault(plan.campaign, []).append(plan)
-    found = [_campaign_floor(name, by_campaign[name], _end_ms(name, sets), time_ms) for name in sorted(by_campaign)]
+    found = [_campaign_floor(name, by_campaign[name], sets, time_ms) for name in sorted(by_campaign)]
     return Floors(time_ms, tuple(floor for floor in found if floor is not None))
 
 
-def _campaign_floor(campaign: str, plans: Iterable[Plan], end_ms: int | None, time_ms: int) -> CampaignFloor | None:
+def _campaign_floor(
+    campaign: str, plans: Sequence[Plan], sets: Sequence[PlanSet], time_ms: int
+) -> CampaignFloor | None:
     spans = [_span_ms(plan) for plan in plans]
     reach_ms = None if None in spans else max(span for span in spans if span is not None)
-    over = end_ms is not None and end_ms + (reach_ms or 0) <= time_ms
-    if over:
-        return CampaignFloor(campaign, time_ms - (reach_ms or 0), reach_ms is not None)
-    return None if reach_ms is None else CampaignFloor(campaign, time_ms - reach_ms)
+    taken_out_ms = _taken_out_ms(campaign, sets)
+    end_ms = plans[-1].schedule.end_ms if taken_out_ms is None else taken_out_ms
+    if reach_ms is None and taken_out_ms is None:
+        return None
+    below_ms = time_ms - (reach_ms or 0)
+    return CampaignFloor(campaign, below_ms, end_ms is not None and end_ms <= below_ms)
 
 
 def _span_ms(plan: Plan) -> int | None:
@@ -112,10 +116,7 @@ def _window_ms(plan: Plan) -> int:
     return _WINDOWS_MS.get(window.period if window.kind == "run" else window.kind, DAY_MS)
 
 
-def _end_ms(campaign: str, sets: Sequence[PlanSet]) -> int | None:
-    """When a campaign is over: at its end, or where a set without it comes into force; None = it goes on."""
-    plans = {plan.campaign: plan for plan in sets[-1].plans}
-    if campaign in plans:
-        return plans[campaign].schedule.end_ms
-    last = max(index for index, of in enumerate(sets) if any(plan.campaign == campaign for plan in of.plans))
-    return sets[last + 1].in_force_from_ms
+def _taken_out_ms(campaign: str, sets: Sequence[PlanSet]) -> int | None:
+    """When a set without the campaign, and none with it behind, came into force: nothing is judged by it any more."""
+    having = [index for index, of in enumerate(sets) if any(plan.campaign == campaign for plan in of.plans)]
+    return None if having[-1] == len(sets) - 1 else sets[having[-1] + 1].in_force_from_ms
