@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 
-from schemas.proposals import LimitSpec, Lock, Proposal
+from schemas.proposals import Decision, LimitSpec, Lock, Proposal
 from schemas.results import Outcome, Reason
 from tests.support.ledgers import (
     DAY_MS,
@@ -22,6 +23,9 @@ from tests.support.ledgers import (
 )
 from transforms.budget.floors import CampaignFloor, Floors
 
+TOO_OLD = Decision(Outcome.DENIED, reason=Reason.TOO_OLD)
+"""No entry of the log, not repeated."""
+
 C1_GONE = Floors(0, (CampaignFloor("c1", 2 * DAY_MS),))
 
 
@@ -36,9 +40,7 @@ def test_an_id_below_the_floor_is_too_old_and_recorded_nowhere(ledger: Any) -> N
     ledger.decide([a_single("a", 5), a_single("b", 10**14)])
     ledger.drop(C1_GONE)
     for name in ("a", "b", "never asked"):
-        decision = ledger.decide([a_single(name, 5)])[0]
-        assert (decision.outcome, decision.reason, decision.entry) == (Outcome.DENIED, Reason.TOO_OLD, "")
-        assert not decision.repeated and not decision.conflicting
+        assert ledger.decide([a_single(name, 5)]) == [TOO_OLD]
     assert total(ledger) == (1, 5), "what was given counts for good"
 
 
@@ -79,6 +81,7 @@ def test_a_slice_of_time_goes_when_it_has_ended_in_every_zone(ledger: Any, perio
         [*asked, a_single("c", 5, slices=((period, 0),)), a_single("d", 5, slices=((period, DAY_MS),))]
     )
     assert amounts(again) == [5, reason, Reason.TOO_OLD, 5], "known ids are answered while their records are there"
+    assert again[2] == TOO_OLD and ledger.decide([a_single("c", 5, slices=((period, 0),))]) == [TOO_OLD]
     (campaign,) = (account for account in ledger.snapshot() if account.name == "campaign/c1")
     assert [(use.period, use.start_ms) for use in campaign.uses[1:]] == ([("day", DAY_MS)] if period == "day" else [])
 
@@ -103,6 +106,14 @@ def test_a_list_is_too_old_with_its_day_or_with_one_of_its_grants(ledger: Any) -
     assert amounts(ledger.decide([other])) == [Reason.TOO_OLD]
 
 
+def test_a_list_asked_again_with_other_grants_is_too_old_when_those_that_answered_it_were_dropped(ledger: Any) -> None:
+    capped(ledger)
+    ledger.decide([a_proposal((a_grant("a", 3), a_grant("b", 4)), event="e")])
+    ledger.drop(C1_GONE)
+    grants = (msgspec.structs.replace(a_grant(name, 3), generation="d9") for name in "ab")
+    assert ledger.decide([a_proposal(tuple(grants), event="e")]) == [TOO_OLD]
+
+
 def test_a_reversal_takes_nothing_below_the_floor_and_does_not_wait_there(ledger: Any) -> None:
     capped(ledger)
     ledger.decide([a_single("a", 5)])
@@ -117,7 +128,7 @@ def test_a_reversal_asked_again_after_its_day_takes_nothing(ledger: Any) -> None
     taking = a_reversal("r", "a", amount=2)
     ledger.decide([a_single("a", 5), taking])
     ledger.drop(Floors(DAY_MS))
-    assert amounts(ledger.decide([taking])) == [Reason.TOO_OLD]
+    assert ledger.decide([taking]) == [TOO_OLD]
     assert total(ledger) == (1, 3)
 
 

@@ -15,7 +15,7 @@ from schemas.proposals import LimitSpec
 from schemas.redis_connection import connect
 from schemas.results import Reason
 from tests.support.keepers import KINDS, POLICY, Kept, as_exported
-from tests.support.ledgers import DAY_MS, TENANT, a_single, an_account, an_operation
+from tests.support.ledgers import DAY_MS, TENANT, a_reversal, a_single, an_account, an_operation
 from tests.support.waiting import wait_until
 from transforms.budget.redis_log import Logged, RedisLog
 
@@ -221,6 +221,8 @@ def test_what_no_repeat_can_ask_for_is_dropped_and_refused_and_its_memory_is_fre
     assert done.floor_ms == 4 * DAY_MS and not done.problems
     assert kept.client.exists(*keys) == 0
     assert {decision.reason for decision in kept.ledger.decide(batches[7])} == {Reason.TOO_OLD}
+    kept.ledger.decide([a_reversal("late", "7-1", at_ms=6 * DAY_MS)])
+    assert kept.client.exists(*keys) == 0, "and it waits for nothing there"
     wait_until(lambda: kept.client.info("memory")["used_memory"] < before - 0.8 * kept_bytes, "the memory is free")
     assert kept.ledger.snapshot()[1].uses[0].grants == 11 + 10_000
 
