@@ -25,6 +25,7 @@ overrun.
   incentives explain --events events.jsonl --campaigns campaigns/ --event ID    why a user got something, or nothing
   incentives campaign apply campaigns/                put the folder in force
   incentives live --events - < events.jsonl           run it
+  incentives keeper --grants SINK --export DIR        beside it: due, late, exported, dropped
 """
 
 
