@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runners.ops.log_files import LogFiles, Stream
-from schemas.errors import LogGapError, UsageError
+from schemas.errors import LogGapError, PublishError, UsageError
 from schemas.grants import RECORDS
 from schemas.plans import PlanSet
 from transforms.budget.floors import floors_of
@@ -166,8 +166,10 @@ class Keeper:
     def _tried(self, step: Callable[[Round], None], done: Round) -> None:
         try:
             step(done)
-        except (LogGapError, UsageError) as error:
+        except (LogGapError, UsageError, PublishError) as error:
             done.problems.append(str(error))
+        except OSError as error:
+            done.problems.append(f"{error.filename}: {error.strerror}")
 
     # Sweep.
 
@@ -275,7 +277,8 @@ class Keeper:
         part.close()
         self._on_step(Step.WRITTEN)
         self._lead()
-        part.name()
+        if not part.name():
+            raise LeaseLost("another keeper")
         self._on_step(Step.EXPORTED)
 
     # Drop.

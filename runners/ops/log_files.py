@@ -65,8 +65,15 @@ class LogFiles:
                         yield Logged(record["entry"], record["at_ms"], record["kind"], fields)
 
     def begin(self, stream: Stream, token: int) -> PartFile:
-        """A file for the next stretch. token: of the lease, so that two keepers never write one temporary file."""
+        """A file for the next stretch; what keepers before left unfinished goes.
+
+        Args:
+          token: of the lease, so that two keepers never write one temporary file.
+        """
         self._folder.mkdir(parents=True, exist_ok=True)
+        for path in self._folder.glob(f"{stream}.*.part"):
+            if path.name != _part_name(stream, token):
+                path.unlink(missing_ok=True)
         return PartFile(self._folder, stream, token)
 
     def _named(self, stream: Stream) -> Iterator[Stretch]:
@@ -82,7 +89,7 @@ class PartFile:
 
     def __init__(self, folder: Path, stream: Stream, token: int) -> None:
         self._folder, self._stream = folder, stream
-        self._path = folder / f"{stream}.{token}.part"
+        self._path = folder / _part_name(stream, token)
         self._writer = ContainerWriter(self._path, "log_entry")
         self._first = self._last = ""
 
@@ -97,11 +104,19 @@ class PartFile:
         self._writer.close()
         _sync(self._path)
 
-    def name(self) -> None:
-        """Give it its name: from now on these entries are exported."""
+    def name(self) -> bool:
+        """Give it its name: from now on these entries are exported. False = another keeper has put it away."""
         name = f"{self._stream}-{_in_name(self._first)}-{_in_name(self._last)}.avro"
-        os.replace(self._path, self._folder / name)
+        try:
+            os.replace(self._path, self._folder / name)
+        except FileNotFoundError:
+            return False
         _sync(self._folder)
+        return True
+
+
+def _part_name(stream: Stream, token: int) -> str:
+    return f"{stream}.{token}.part"
 
 
 def _record(entry: Logged) -> dict[str, object]:

@@ -61,6 +61,7 @@ def test_a_kill_behind_any_step_loses_nothing_and_doubles_no_id(kept: Kept, step
     done = kept.keeper("next").round(True)
     assert done.holder is None and not done.problems
     assert kept.ledger.unpublished(1) == [] and kept.client.xlen(f"{{{TENANT}}}:log") == 0
+    assert not list((kept.folder / "exported" / TENANT).glob("*.part")), "what the killed one left is gone"
     exported = list(kept.files.read("log"))
     assert [entry.sequence for entry in exported] == list(range(1, len(before) + 2))
     assert as_exported(exported)[: len(before)] == before
@@ -190,6 +191,19 @@ def test_a_file_missing_between_others_is_told(kept: Kept) -> None:
     kept.keeper("one").round(True)
     kept.files.stretches("log")[1].path.unlink()
     assert "entries 4 to 6 are missing between" in kept.keeper("one").round(True).problems[0]
+
+
+def test_a_place_that_cannot_be_written_is_told_and_stops_nothing_else(kept: Kept) -> None:
+    kept.fill()
+    kept.late_ms += POLICY.unpublished_ms
+    (kept.folder / "grant.jsonl").mkdir()
+    (kept.folder / "exported").write_text("no folder")
+    done = kept.keeper("one").round(True)
+    assert len(done.problems) == 2 and "grant.jsonl" in done.problems[0] and "exported" in done.problems[1]
+    assert done.ended == 6 and done.floor_ms is not None
+    (kept.folder / "grant.jsonl").rmdir()
+    (kept.folder / "exported").unlink()
+    assert not kept.keeper("one").round(True).problems and len(kept.published("grant")) == 12
 
 
 def test_what_has_no_place_stays_marked_and_is_told(kept: Kept) -> None:

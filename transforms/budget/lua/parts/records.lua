@@ -20,8 +20,8 @@ end
 
 local groups = {}
 
--- What stands for each record of a group that was dropped; the answer to whoever asks for it.
-local DROPPED = cmsgpack.pack({DENIED, '', 0, 0, TOO_OLD, '', '', 0, 0})
+-- What stands for each record of a group that was dropped, if any was.
+local DROPPED = floor and cmsgpack.pack({DENIED, '', 0, 0, TOO_OLD, '', '', 0, 0})
 
 local function too_old()
   return {DENIED, 0, 0, 0, 0, TOO_OLD, '', '', 0, 0}
