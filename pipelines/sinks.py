@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
@@ -12,7 +13,7 @@ from typing import IO, Any
 import msgspec
 
 from schemas.codec import RecordCodec, own_schema
-from schemas.errors import PublishError
+from schemas.errors import PublishError, UsageError
 
 _to_json = msgspec.json.Encoder().encode
 CONFIRM_S = 60.0
@@ -69,6 +70,23 @@ def _drop_torn_line(out: IO[bytes]) -> None:
     if place != end:
         out.truncate(place)
     out.seek(0, os.SEEK_END)
+
+
+_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
+
+
+def sink_of(grants: str | None, denials: str | None, reversals: str | None) -> LinesSink | PubSubSink:
+    """The sink of the places that commands take: topics, or files and "-"; None = nowhere.
+
+    Raises:
+      UsageError: some are topics, some are files.
+    """
+    given = {"grant": grants, "denial": denials, "reversal": reversals}
+    named = {kind: place for kind, place in given.items() if place}
+    topics = [bool(_TOPIC.fullmatch(place)) for place in named.values()]
+    if any(topics) and not all(topics):
+        raise UsageError("--grants, --denials and --reversals are all topics, or all files")
+    return PubSubSink(named) if topics and all(topics) else LinesSink(named)
 
 
 _IDS = ("grant_id", "campaign_id", "event_id")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from runners import cli_budgets, cli_campaigns, cli_grants, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_grants, cli_keeper, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
 from schemas.redis_errors import CAUGHT, explained, is_transient
@@ -24,6 +24,7 @@ overrun.
   incentives explain --events events.jsonl --campaigns campaigns/ --event ID    why a user got something, or nothing
   incentives campaign apply campaigns/                put the folder in force
   incentives live --events - < events.jsonl           run it
+  incentives keeper --grants SINK --export DIR        beside it: due, late, exported, dropped
 """
 
 
@@ -37,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_campaigns.add_commands(commands)
     cli_budgets.add_commands(commands)
     cli_grants.add_commands(commands)
+    cli_keeper.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:

@@ -8,6 +8,7 @@ private hooks of one Beam version: another version is refused until tests/pipeli
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import apache_beam as beam
@@ -29,10 +30,14 @@ class LocalRun:
 
     Beam tries a failed pull again, and a reader that broke in the middle of a piece would then acknowledge what no
     step has seen, or seem to have ended: its failure is kept and raised at each attempt, until Beam gives up.
+
+    Args:
+      on_done: called before each pull, when all steps are done with everything pulled before.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, reader: Reader, on_done: Callable[[], None] = lambda: None) -> None:
         self.reader = reader
+        self._on_done = on_done
         self.draining = threading.Event()
         self.failure: BaseException | None = None
         self._broken: Exception | None = None
@@ -43,6 +48,7 @@ class LocalRun:
             raise self._broken
         try:
             self.reader.acknowledge()
+            self._on_done()
             return None if self.reader.ended or self.draining.is_set() else self.reader.pull(PULL_MAX)
         except Exception as error:
             self._broken = error

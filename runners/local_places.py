@@ -9,7 +9,9 @@ from functools import lru_cache
 from runners.ledgers import RedisLedgerAddress
 from schemas.order_keys import OrderKey
 from schemas.redis_connection import connect
+from transforms.advance_bundles import watermark_ms
 from transforms.budget.redis_ledger import RedisLedger
+from transforms.budget.redis_log import RedisLog
 from transforms.registry.ports import Registry
 from transforms.registry.redis_registry import RedisRegistry
 from transforms.state.redis_state import RedisStates, back_off
@@ -29,6 +31,13 @@ class LocalPlace(RedisLedgerAddress):
 
     def registry(self) -> Registry:
         return RedisRegistry(connect(self.url), self.tenant, wait=back_off)
+
+    def note_watermark(self) -> None:
+        """Tell the ledger's server how far the source has come. Only while the outbox is settled up to there: holds
+        that are due by then end next."""
+        found_ms = watermark_ms(self.states())
+        if found_ms is not None:
+            RedisLog(connect(self.url), self.tenant).note_watermark(found_ms)
 
     def clear_outbox(self, keys: Sequence[OrderKey]) -> None:
         """Delete settled and published proposals from the outbox."""

@@ -35,7 +35,7 @@ _BLOCK_BYTES = 64_000
 
 @cache
 def own_schema(name: str) -> Any:
-    """A schema of schemas/avro, parsed: "event", "grant", "denial", "reversal" or "dead_letter"."""
+    """A schema of schemas/avro, parsed: "event", "grant", "denial", "reversal", "dead_letter" or "log_entry"."""
     text = (resources.files("schemas") / "avro" / f"{name}.avsc").read_text()
     return fastavro.parse_schema(json.loads(text))
 

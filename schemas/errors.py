@@ -81,6 +81,10 @@ class ChangeRefusedError(IncentiveError):
     """An operator's change that was not made; the message says why, and what could be."""
 
 
+class LogGapError(IncentiveError):
+    """Entries of the ledger's log or audit are missing: nothing behind them is exported, and nothing is dropped."""
+
+
 class DeadLetterLimitError(IncentiveError):
     """Too many inputs in a row, or too large a share, are no events: the job stops instead of draining its source."""
 

@@ -25,9 +25,13 @@ class Outcome(StrEnum):
 class Reason(StrEnum):
     """Why the ledger refused, first applicable reason first.
 
-    Every refusal but `INVALID_AMOUNT` is recorded and spends its id: asked again, the answer is the same, also after a
-    cap was raised.
+    Every refusal but `TOO_OLD` and `INVALID_AMOUNT` is recorded and spends its id: asked again, the answer is the same,
+    also after a cap was raised.
     """
+
+    TOO_OLD = "too_old"
+    """Its records, or those of a slice of time it would be charged to, are older than anything that may still come, and
+    were dropped: it may have been decided, and is never decided anew. Recorded nowhere."""
 
     INVALID_AMOUNT = "invalid_amount"
     """An amount below 1 or at or above 10^14 minor units: a contradictory request, recorded nowhere."""

@@ -167,6 +167,13 @@ def newest_ms(states: UserStates) -> int:
     return 0 if kept is None else _Clock.decoded(kept, None).newest_ms
 
 
+def watermark_ms(states: UserStates) -> int | None:
+    """The greatest event time handed out so far less the wait: no bundle will propose anything before it, but late
+    ones; None before the first."""
+    kept = states.position(_POSITION)
+    return None if kept is None else _Clock.decoded(kept, None).watermark_ms
+
+
 class AdvanceBundlesResult(NamedTuple):
     """proposals: (tenant, encoded Proposal)."""
 

@@ -13,7 +13,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from pipelines.incentives import LiveParts, build_incentives
 from pipelines.read_events import FilesSource, PubSubSource, Source
-from pipelines.sinks import LinesSink, PubSubSink
+from pipelines.sinks import sink_of
 from runners.local import LocalRun, LocalStreamRunner
 from runners.local_places import LocalPlace
 from runners.places import server_url
@@ -34,7 +34,6 @@ from transforms.settle_budgets import BATCH, counted, settle
 from transforms.state.ports import BundleWrite
 
 _SUBSCRIPTION = re.compile(r"projects/[^/]+/subscriptions/[^/]+")
-_TOPIC = re.compile(r"projects/[^/]+/topics/[^/]+")
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,10 @@ def run_live(request: LiveRequest) -> dict[str, int]:
     """
     with server_url(request.server) as url:
         place = LocalPlace(url, the_tenant(connect(url), request.tenant))
-        source, sink = _source(request), _sink(request)
+        source, sink = _source(request), sink_of(request.grants, request.denials, request.reversals)
         settle_outbox(place, sink)
         publish_marked(place, sink)
-        run = LocalRun(_reader(source, place))
+        run = LocalRun(_reader(source, place), place.note_watermark)
         pipeline = beam.Pipeline(runner=LocalStreamRunner(run), options=PipelineOptions(["--streaming"]))
         plans = PolledPlans(place.registry)
         _require_place_for_reversals(plans.timeline().latest, request)
@@ -108,6 +107,7 @@ def close_time(place: LocalPlace, sink: Sink, plans: PolledPlans) -> None:
     while counted([Settled(*pair) for pair in ledger.mature(newest_ms(states))]):
         pass
     publish_marked(place, sink)
+    place.note_watermark()
 
 
 def publish_marked(place: LocalPlace, sink: Sink) -> None:
@@ -138,15 +138,6 @@ def _reader(source: Source, place: LocalPlace) -> Reader:
     return FilesReader(
         source.paths, states.position, lambda name, at: states.commit(BundleWrite({}, {}, [], {name: at}))
     )
-
-
-def _sink(request: LiveRequest) -> Sink:
-    given = {"grant": request.grants, "denial": request.denials, "reversal": request.reversals}
-    named = {kind: place for kind, place in given.items() if place}
-    topics = [bool(_TOPIC.fullmatch(place)) for place in named.values()]
-    if any(topics) and not all(topics):
-        raise UsageError("--grants, --denials and --reversals are all topics, or all files")
-    return PubSubSink(named) if all(topics) else LinesSink(named)
 
 
 def _finish(pipeline: beam.Pipeline, run: LocalRun) -> None:

@@ -29,10 +29,12 @@ from tests.support.ledgers import (
     accounts,
     an_operation,
     batches,
+    floors,
     grant_changes,
     operations,
     the_occurrence,
 )
+from transforms.budget.floors import Floors
 from transforms.budget.memory import MemoryLedger
 from transforms.budget.ports import Ledger, LogEntry
 from transforms.budget.redis_ledger import RedisLedger
@@ -77,7 +79,7 @@ class LedgersAgree(RuleBasedStateMachine):
         assert again == self.model.decide(batch)
         for request, first, second in zip(batch, expected, again, strict=True):
             self.count(request, second)
-            if first.reason is not Reason.INVALID_AMOUNT:
+            if first.reason not in (Reason.INVALID_AMOUNT, Reason.TOO_OLD):
                 assert second.repeated
                 if first.outcome is Outcome.HELD and second.outcome in ENDS:
                     continue
@@ -89,6 +91,16 @@ class LedgersAgree(RuleBasedStateMachine):
         assert self.ledger.mature(until_ms) == expected
         self.count_also(expected)
         assert self.ledger.mature(until_ms) == self.model.mature(until_ms) == []
+
+    @rule(floors=floors())
+    def drop(self, floors: Floors) -> None:
+        before = self.ledger.floors()
+        for _ in range(2):
+            self.model.drop(floors)
+            self.ledger.drop(floors)
+            assert self.ledger.floors() == self.model.floors()
+            assert self.ledger.snapshot() == self.model.snapshot()
+        assert before is None or before.time_ms <= self.ledger.floors().time_ms
 
     @rule(found=st.lists(operations(), min_size=1, max_size=6))
     def operate(self, found: list[Operation]) -> None:
@@ -185,7 +197,7 @@ class LedgersAgree(RuleBasedStateMachine):
         if decision.outcome is Outcome.HELD:
             assert isinstance(request, Proposal)
             self.held.append(request)
-        if isinstance(request, Reversal):
+        if isinstance(request, Reversal) and decision.outcome is not Outcome.DENIED:
             # A hold may have been lessened whose counters were not: no answer tells.
             self.countable &= "budget" in request.gives_back
             self.take(request, decision)

@@ -28,6 +28,7 @@ from schemas.proposals import (
     packed_route,
 )
 from schemas.results import WhenFull
+from transforms.budget.floors import CampaignFloor, Floors
 from transforms.budget.ports import COOLDOWN
 
 TENANT = "shop"
@@ -167,6 +168,20 @@ NUMBERS = st.one_of(
     st.integers(0, 40), st.sampled_from([0, 1, 2 * 10**14, 2**52, 2**52 + 1, 2**53 + 1, 2**70, -1, "7", 1.5])
 )
 ACCOUNTS = ["campaign/c1", "tenant", "theme/t", "campaign/c2", "campaign/c1", "campaign/c2", "campaign/gone"]
+FLOOR_TIMES = st.sampled_from([-1, 5, DAY_MS - 1, DAY_MS, DAY_MS + 1, 25 * HOUR_MS - 1, 25 * HOUR_MS, 49 * HOUR_MS])
+
+
+@st.composite
+def floors(draw: st.DrawFn) -> Floors:
+    """Most often of nothing that is asked for; else of some or all of it. Days are 0 and 1, generations of day 1."""
+    found = []
+    for campaign in ("c1", "c2", "gone"):
+        below = draw(st.sampled_from([0, 0, DAY_MS, DAY_MS, DAY_MS + 1]))
+        if draw(st.integers(0, 2)):
+            found.append(CampaignFloor(campaign, below, draw(st.integers(0, 5)) == 5))
+    return Floors(draw(FLOOR_TIMES), tuple(found))
+
+
 OPERATION_IDS = st.integers(0, 200).map(str)
 
 

@@ -39,7 +39,9 @@ from schemas.proposals import (
     Use,
 )
 from schemas.results import GrantOutcome, Outcome, Reason
+from transforms.budget.floors import Floors
 from transforms.budget.memory_accounts import Accounts, Refusal, is_valid
+from transforms.budget.memory_floors import DroppedSoFar
 from transforms.budget.memory_grants import is_in_range, refusal
 from transforms.budget.memory_operations import Operations
 from transforms.budget.memory_records import (
@@ -66,13 +68,15 @@ from transforms.budget.ports import (
 )
 
 _ALL = ("budget", "limits", "lock")
+_TOO_OLD = Decision(Outcome.DENIED, reason=Reason.TOO_OLD)
 
 class MemoryLedger:
     """`Ledger` of one tenant in memory."""
 
     def __init__(self, tenant: str) -> None:
         self._tenant = tenant
-        self._accounts = Accounts()
+        self._dropped = DroppedSoFar()
+        self._accounts = Accounts(self._dropped)
         self._operations = Operations(self._accounts)
         self._grants: dict[Home, Made | Denied | Waiting] = {}
         self._lists: dict[bytes, Listed | Denied] = {}
@@ -190,6 +194,15 @@ class MemoryLedger:
                 held[charge.account] += charge.charged(record.stands)
         return self._accounts.snapshot(held)
 
+    def drop(self, floors: Floors) -> None:
+        held = {(record.grant.campaign, record.grant.generation) for one in self._held for record in one.grants}
+        self._dropped.rise(floors, held)
+        self._grants = {home: one for home, one in self._grants.items() if not self._dropped.has_grant(_named(home))}
+        self._accounts.drop()
+
+    def floors(self) -> Floors | None:
+        return self._dropped.floors()
+
     @property
     def _after(self) -> bytes:
         return self.newest.packed() if self.newest else b""
@@ -213,7 +226,11 @@ class MemoryLedger:
     def _decide(self, proposal: Proposal, time_ms: int) -> Decision:
         first = proposal.offers[0].grants[0]
         content = (first.recipient, first.amount)
+        if self._dropped.has_grant(first) if _is_single(proposal) else self._dropped.has_list(proposal):
+            return _TOO_OLD
         known = self._known(proposal)
+        if isinstance(known, Listed) and any(made and self._dropped.has_grant(made.grant) for made in known.grants):
+            return _TOO_OLD
         if known is not None:
             return again(known, content)
         refusal: Refusal | None = None
@@ -241,13 +258,15 @@ class MemoryLedger:
         return self._lists.get(proposal.decision_id)
 
     def _refused_before(self, offer: Offer) -> Refusal | None:
-        """Why the offer cannot be taken whatever is left: a spent id, an amount that is none, or a reversal."""
+        """Why the offer cannot be taken whatever is left: a spent id, age, an amount that is none, or a reversal."""
         records = [self._grants.get(home_of(grant)) for grant in offer.grants]
         for record in records:
             if isinstance(record, Denied):
                 told = record.decision
                 assert told.reason is not None
                 return Refusal(told.reason, told.account, told.period, told.use, told.cap)
+        if any(self._dropped.has_route(grant) for grant in offer.grants):
+            return Refusal(Reason.TOO_OLD)
         if not all(is_valid(grant.amount) for grant in offer.grants):
             return Refusal(Reason.INVALID_AMOUNT)
         if any(isinstance(record, Waiting) and record.whole for record in records):
@@ -278,7 +297,7 @@ class MemoryLedger:
         return Decision(outcome, index, tuple(amounts), entry=self._entry)
 
     def _deny(self, proposal: Proposal, refusal: Refusal) -> Decision:
-        recorded = refusal.reason is not Reason.INVALID_AMOUNT
+        recorded = refusal.reason not in (Reason.TOO_OLD, Reason.INVALID_AMOUNT)
         decision = Decision(
             Outcome.DENIED,
             reason=refusal.reason,
@@ -390,6 +409,8 @@ class MemoryLedger:
     # Reversals.
 
     def _reverse(self, reversal: Reversal) -> Decision:
+        if self._dropped.has_day(reversal.key.time_ms):
+            return _TOO_OLD
         known = self._reversals.get(reversal.reversal_id)
         if known is not None:
             return msgspec.structs.replace(known[1], repeated=True, conflicting=known[0] != reversal)
@@ -408,7 +429,11 @@ class MemoryLedger:
                 self._take(record, part, reversal.gives_back)
                 if record.hold and not any(one.stands for one in record.hold.grants):
                     self._end(record.hold)
-            elif reversal.share is not None and not isinstance(record, Denied):
+            elif (
+                reversal.share is not None
+                and not isinstance(record, Denied)
+                and not self._dropped.has_grant(occurrence)
+            ):
                 waiting = Waiting(reversal, place)
                 if record is None or is_greater(waiting.share, record.share):
                     self._grants[home] = waiting
@@ -419,7 +444,9 @@ class MemoryLedger:
         return decision
 
     def _overtaken(self, record: Made, waiting: Waiting) -> None:
-        """Take the part back for which a reversal has waited."""
+        """Take the part back for which a reversal has waited; a part is forgotten with its reversal."""
+        if self._dropped.has_day(waiting.reversal.key.time_ms):
+            return
         part = share_of(record.amount, waiting.share)
         self._take(record, part, waiting.reversal.gives_back)
         if part and not record.hold:
@@ -438,3 +465,8 @@ class MemoryLedger:
 def _is_single(proposal: Proposal) -> bool:
     """Remembered under its grant's id alone."""
     return len(proposal.offers) == 1 and len(proposal.offers[0].grants) == 1
+
+
+def _named(home: Home) -> Occurrence:
+    campaign, generation, grant_id = home
+    return Occurrence(grant_id, generation, campaign)

@@ -22,6 +22,7 @@ from schemas.proposals import (
     Use,
 )
 from schemas.results import Reason, WhenFull
+from transforms.budget.memory_floors import DroppedSoFar
 from transforms.budget.ports import COOLDOWN
 
 _NOTHING = {"budget": 0, "limits": 0}
@@ -102,7 +103,8 @@ class Refusal:
 class Accounts:
     """All accounts and locks of one root."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropped: DroppedSoFar | None = None) -> None:
+        self._dropped = dropped or DroppedSoFar()
         self._accounts: dict[str, Account] = {}
         self._locks: dict[tuple[Lock, str], list[str]] = {}
 
@@ -136,7 +138,7 @@ class Accounts:
     def give_back(
         self, grant: GrantRequest, part: int, whole: bool, gives_back: Collection[str], counted: Mapping[str, int]
     ) -> None:
-        """Take a part of a grant off the counters that are named.
+        """Take a part of a grant off the counters that are named and still there.
 
         Args:
           whole: nothing is left of the grant now.
@@ -144,6 +146,8 @@ class Accounts:
             without being given back.
         """
         for charge, period, start in _counters(grant):
+            if self._dropped.has_slice(charge.account, period, start):
+                continue
             counter = "limits" if period.startswith("user") else "budget"
             if counter in gives_back:
                 count = self._accounts[charge.account].count(period, start, grant.recipient)
@@ -153,9 +157,16 @@ class Accounts:
                     back = charge.cost if whole else 0
                 count.amount = max(0, count.amount - back)
                 count.grants = max(0, count.grants - whole)
-        if whole and grant.lock is not None and "lock" in gives_back:
+        if whole and grant.lock is not None and "lock" in gives_back and not self._dropped.has_lock(grant.lock):
             holders = self._locks[grant.lock, grant.recipient]
             holders.remove(grant.campaign)
+
+    def drop(self) -> None:
+        """Forget the slices of time that lie below the floor; nobody asks for users' counters and locks there."""
+        for name, account in self._accounts.items():
+            gone = [slice_ for slice_ in account.counts if self._dropped.has_slice(name, *slice_)]
+            for slice_ in gone:
+                del account.counts[slice_]
 
     def limits(self, grant: GrantRequest) -> list[tuple[str, Use]]:
         """(account, use) of every counter that the grant would move and a limit watches, users' own too."""

@@ -24,6 +24,7 @@ from schemas.proposals import (
     unpacked_route,
 )
 from schemas.results import Outcome, WhenFull
+from transforms.budget.floors import Floors
 
 BATCH_MAX = 250
 """Requests in one call: more would block the server for too long."""
@@ -178,6 +179,22 @@ class Ledger(Protocol):
 
     def entry(self, entry: str) -> LogEntry | None:
         """One entry of the log; None if there is none (any more)."""
+        ...
+
+    def drop(self, floors: Floors) -> None:
+        """Raise the floors, and forget what lies below them as a whole. Idempotent; a floor never falls.
+
+        A campaign's floor stays at the generation of a hold that has not ended. What lies below a floor is denied
+        `too_old` from now on, reversals too; a reversal takes nothing of an occurrence there, and gives nothing back to
+        a slice of time there. Accounts and their totals stay.
+
+        Raises:
+          LedgerUnavailableError: no answer; some of it may be done. Ask again.
+        """
+        ...
+
+    def floors(self) -> Floors | None:
+        """What has been dropped so far; None = nothing, as in a fresh ledger."""
         ...
 
     def snapshot(self) -> list[AccountSnapshot]:

@@ -16,6 +16,7 @@ from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec,
 from schemas.redis_connection import answered, pool_of
 from schemas.redis_errors import CAUGHT
 from transforms.budget import redis_grants
+from transforms.budget.floors import Floors
 from transforms.budget.keys import control, declared, key
 from transforms.budget.ports import (
     BATCH_MAX,
@@ -32,13 +33,16 @@ from transforms.budget.redis_question import (
     pack,
     read_brought,
     read_decisions,
+    read_entry,
+    read_floors,
     unpack,
-    unpack_requests,
 )
 from transforms.budget.scripts import GRANT_NAMES, NAMES, source
 
 AUDIT_PAGE = 100
 LOG_PAGE = 100
+DROP_PAGE = 1_000
+"""Groups of records and counters that are dropped in one call: their memory is freed beside the server's work."""
 
 T = TypeVar("T")
 
@@ -113,7 +117,7 @@ class RedisLedger:
         while page := self._log_before(last):
             for entry, fields in page:
                 if any(grant_id in fields.get(name, b"") for name in (b"requests", b"causes")):
-                    yield _log_entry(entry.split(b"-")[0].decode(), fields)
+                    yield read_entry(entry.split(b"-")[0].decode(), fields)
             last = f"({page[-1][0].decode()}"
 
     def _log_before(self, last: str) -> Any:
@@ -174,7 +178,17 @@ class RedisLedger:
     def entry(self, entry: str) -> LogEntry | None:
         place = f"{entry}-0"
         read = self._answer(lambda: self._client.xrange(key(self._tenant, "log"), place, place))
-        return _log_entry(entry, read[0][1]) if read else None
+        return read_entry(entry, read[0][1]) if read else None
+
+    def drop(self, floors: Floors) -> None:
+        asked = [floors.time_ms, *([one.campaign, one.below_ms, int(one.over)] for one in floors.campaigns)]
+        passed = 0
+        while passed >= 0:
+            _, passed = self._call("drop_generations", [pack(asked), DROP_PAGE, passed])
+
+    def floors(self) -> Floors | None:
+        found = self._answer(lambda: self._client.hgetall(key(self._tenant, "floors")))
+        return read_floors(found)
 
     def snapshot(self) -> list[AccountSnapshot]:
         names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))
@@ -208,13 +222,6 @@ class RedisLedger:
 
     def _answer(self, call: Callable[[], T | Any]) -> Any:
         return answered(self._client, call, self._wait, LedgerUnavailableError)
-
-
-def _log_entry(entry: str, fields: dict[bytes, bytes]) -> LogEntry:
-    requests = unpack_requests(fields[b"requests"])
-    brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
-    decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
-    return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
 
 
 class _Turn:

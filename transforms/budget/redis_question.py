@@ -13,6 +13,8 @@ from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import DAY_MS
 from schemas.proposals import AMOUNT_LIMIT, Decision, GrantRequest, Hold, Proposal, Request, Reversal, unpacked_route
 from schemas.results import Outcome, Reason
+from transforms.budget.floors import CampaignFloor, Floors
+from transforms.budget.ports import LogEntry
 
 pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder().decode
@@ -126,6 +128,23 @@ def read_decisions(
     for number, found in also.items():
         decisions[number] = msgspec.structs.replace(decisions[number], also=tuple(found))
     return decisions
+
+
+def read_entry(entry: str, fields: dict[bytes, bytes]) -> LogEntry:
+    """An entry of the log from the fields it has in its stream."""
+    requests = unpack_requests(fields[b"requests"])
+    brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
+    decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
+    return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
+
+
+def read_floors(fields: dict[bytes, bytes]) -> Floors | None:
+    """As in lua/parts/floors.lua."""
+    if not fields:
+        return None
+    below = {name[6:].decode(): int(value) for name, value in fields.items() if name.startswith(b"below:")}
+    campaigns = (CampaignFloor(name, below[name], f"over:{name}".encode() in fields) for name in sorted(below))
+    return Floors(int(fields[b"time"]), tuple(campaigns))
 
 
 def read_brought(brought: Sequence[bytes]) -> tuple[tuple[Request, Decision], ...]:

@@ -60,6 +60,10 @@ for i = 1, #g_route do
 end
 load_users()
 for _, group in ipairs(records) do
+  if group.dropped then
+    for _, id in ipairs(group.fields) do group.at[id] = DROPPED end
+    group.fields = {}
+  end
   for i, raw in ipairs(fetch(group.hash, group.fields)) do group.at[group.fields[i]] = raw end
 end
 local latest = seen
@@ -70,7 +74,7 @@ read_due(latest, -1)
 
 local has_fresh = false
 
--- Why the offer cannot be taken whatever is left: a spent id, an amount that is none, or a reversal.
+-- Why the offer cannot be taken whatever is left: a spent id, its age, an amount that is none, or a reversal.
 local function refused_before(first, n)
   local reversed = false
   for i = first, first + n - 1 do
@@ -80,6 +84,9 @@ local function refused_before(first, n)
       if record.outcome == DENIED then return {unpack(record.parts, 5)} end
       if record.outcome == WAITING then reversed = reversed or record.parts[2] == record.parts[3] end
     end
+  end
+  for i = first, first + n - 1 do
+    if compiled[g_route[i]].dropped then return {TOO_OLD, '', '', 0, 0} end
   end
   for i = first, first + n - 1 do
     if not valid(g_amount[i]) then return {INVALID_AMOUNT, '', '', 0, 0} end
@@ -139,7 +146,7 @@ local function approve_all(place, first, n, amounts, offer, ends)
 end
 
 local function deny(group, id, user, asked, refusal)
-  if refusal[1] == INVALID_AMOUNT then return {DENIED, 0, 0, 0, 0, unpack(refusal)} end
+  if refusal[1] == INVALID_AMOUNT or refusal[1] == TOO_OLD then return {DENIED, 0, 0, 0, 0, unpack(refusal)} end
   keep(group, id, {DENIED, user, asked, sequence, unpack(refusal)})
   has_fresh = true
   return {DENIED, 0, 0, sequence, 1, unpack(refusal)}
@@ -178,7 +185,21 @@ local function made_already(first, n)
   return found and grants
 end
 
+-- Whether the list, or a grant that it names, was dropped: what answered it may be gone too.
+local function is_dropped(shape, first)
+  if group_of('decision', shape[4]).dropped then return true end
+  local place = first
+  for o = 5, #shape do
+    for i = place, place + shape[o] - 1 do
+      if records[g_home[i]].dropped then return true end
+    end
+    place = place + shape[o]
+  end
+  return false
+end
+
 local function decide_list(shape, first, id, time)
+  if floor and is_dropped(shape, first) then return too_old() end
   local group, user, asked = group_of('decision', shape[4]), users[g_user[first]], g_amount[first]
   local raw = find(group, id)
   if raw then return answer_again(raw, user, asked) end
@@ -237,6 +258,7 @@ local function reverse(shape)
   local named = ARGV[place + 1]
   local id, content = string.sub(named, 1, 16), string.sub(named, 17, 32)
   local group = group_of('reversal', home)
+  if group.dropped then return too_old() end
   local known = find(group, id)
   if known then
     local record = cmsgpack.unpack(known)

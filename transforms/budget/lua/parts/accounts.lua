@@ -4,6 +4,8 @@
 -- (-1 = the granted amount; {x, y, 1 = rounded up} = a share of it), period, start, ...} from the tenant down. Each is kept
 -- once, under a number.
 
+--@include floors
+
 local CHUNK = 1000
 local NO_LIMIT = {g = CAP_LIMIT, a = CAP_LIMIT, full = 'skip'}
 local COOLDOWN_PERIOD = 'user/cooldown'
@@ -89,7 +91,7 @@ local function load_slices()
       local wanted = {unpack(of_account.fields, of_account.loaded + 1, n)}
       for i, raw in ipairs(fetch(key('slices', account), wanted)) do
         local counter, read = of_account.counters[of_account.loaded + i], new_counter(raw)
-        counter.g, counter.a, counter.c, counter.dirty = read.g, read.a, read.c, false
+        counter.g, counter.a, counter.c, counter.dirty, counter.made = read.g, read.a, read.c, false, not raw
       end
       of_account.loaded = n
     end
@@ -116,11 +118,11 @@ local HOLDER = {
 
 local families = {}
 
-local function family_of(kind, name, form)
+local function family_of(kind, name, form, ends)
   local hash = key(kind, name)
   local family = families[hash]
   if not family then
-    family = {hash = hash, form = form, fields = {}, at = {}}
+    family = {hash = hash, form = form, fields = {}, at = {}, ends = ends, member = kind .. ':' .. name}
     families[hash] = family
   end
   return family
@@ -149,14 +151,20 @@ local function of_user(family, user)
 end
 
 -- Routes. `own` checks watch counters of all users, `users` one counter a user; in the order of the path. A route is plain if
--- all its accounts are known and none is paused; watched, if more than counters can refuse a grant.
+-- all its accounts are known and none is paused, and none of its slices was dropped (it has `dropped` then, and what is
+-- left of it); watched, if more than counters can refuse a grant.
 
 local function compile(wire)
   local route = {wire = wire, own = {}, users = {}, cooldowns = {}, families = {}, path = {}, paced = {}, plain = true}
   local own, users, families_of = route.own, route.users, route.families
   if wire[1][1] then
-    route.lock = family_of('lock', wire[1][1] .. ':' .. digits(wire[1][2]), HOLDER)
-    families_of[1] = route.lock
+    local ends = end_of_lock(wire[1][2])
+    if is_dropped_slice(nil, ends) then
+      route.dropped = true
+    else
+      route.lock = family_of('lock', wire[1][1] .. ':' .. digits(wire[1][2]), HOLDER, ends)
+      families_of[1] = route.lock
+    end
   end
   for c = 2, #wire do
     local charge = wire[c]
@@ -178,10 +186,13 @@ local function compile(wire)
     for i = 3, #charge, 2 do
       local period, start = charge[i], digits(charge[i + 1])
       local check = {account = name, period = period, limit = account.limits[period] or NO_LIMIT, cost = cost, share = share}
-      if string.sub(period, 1, 4) == 'user' then
+      local ends = end_of(period, charge[i + 1])
+      if is_dropped_slice(name, ends) then
+        route.dropped = true
+      elseif string.sub(period, 1, 4) == 'user' then
         local is_cooldown = period == COOLDOWN_PERIOD
         local checks = is_cooldown and route.cooldowns or users
-        check.family = family_of('user', name .. ':' .. period .. ':' .. start, is_cooldown and LAST or COUNTS)
+        check.family = family_of('user', name .. ':' .. period .. ':' .. start, is_cooldown and LAST or COUNTS, ends)
         checks[#checks + 1] = check
         families_of[#families_of + 1] = check.family
       else
@@ -190,6 +201,7 @@ local function compile(wire)
       end
     end
   end
+  route.plain = route.plain and not route.dropped
   route.watched = route.lock ~= nil or #route.cooldowns > 0 or #route.paced > 0
   return route
 end
@@ -256,8 +268,14 @@ local function save_accounts()
     local values = {}
     for i, counter in ipairs(of_account.counters) do
       if counter.dirty then
-        values[#values + 1] = of_account.fields[i]
+        local field = of_account.fields[i]
+        values[#values + 1] = field
         values[#values + 1] = packed_counter(counter)
+        if counter.made then
+          local period, start = string.match(field, '^(.*):(.*)$')
+          local ends = end_of(period, tonumber(start))
+          if ends then note_made('slice:' .. field .. ':' .. account, ends) end
+        end
       end
     end
     save(key('slices', account), values)
@@ -276,6 +294,7 @@ local function save_accounts()
       end
     end
     save(family.hash, values)
+    if family.ends and #values > 0 then note_made(family.member, family.ends) end
   end
   if #new_routes > 0 then
     save(key('routes'), new_routes)

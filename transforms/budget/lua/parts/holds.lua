@@ -73,15 +73,26 @@ local function finish_due(until_time)
   end
 end
 
+-- How many holds stand in each group of records: it is not dropped while one does.
+local function note_standing(held, change)
+  for i = 1, #held.grants, 2 do
+    if redis.call('HINCRBY', key('held'), held.grants[i], change) == 0 then
+      redis.call('HDEL', key('held'), held.grants[i])
+    end
+  end
+end
+
 local function save_holds()
   for number, held in pairs(holds) do
     if held.ended and not held.fresh then
+      note_standing(held, -1)
       redis.call('HDEL', key('holds'), digits(number))
       redis.call('ZREM', key('due'), held.member)
     elseif held.fresh and not held.ended then
       local packed = cmsgpack.pack({held.ends, held.offer, held.proposal, held.member, unpack(held.grants)})
       redis.call('HSET', key('holds'), digits(number), packed)
       redis.call('ZADD', key('due'), 0, held.member)
+      note_standing(held, 1)
     end
   end
   if hold_count > (tonumber(control[4]) or 0) then redis.call('HSET', KEYS[1], 'holds', digits(hold_count)) end

@@ -1,8 +1,8 @@
 -- Whether a grant fits, what it is charged, and how that is given back. Reasons as in schemas/results.py.
 
 local AMOUNT_LIMIT = 1e14
-local INVALID_AMOUNT, TAKEN_BACK, ACCOUNT_UNKNOWN, PAUSED, CLOSED, LOCKED, COOLDOWN = 1, 2, 3, 4, 5, 6, 7
-local USER_GRANTS, USER_AMOUNT, GRANTS, AMOUNT, PACED = 8, 9, 10, 11, 12
+local TOO_OLD, INVALID_AMOUNT, TAKEN_BACK, ACCOUNT_UNKNOWN, PAUSED, CLOSED, LOCKED, COOLDOWN = 1, 2, 3, 4, 5, 6, 7, 8
+local USER_GRANTS, USER_AMOUNT, GRANTS, AMOUNT, PACED = 9, 10, 11, 12, 13
 local CUT, CLOSE = 'cut', 'close'
 
 local function valid(amount)

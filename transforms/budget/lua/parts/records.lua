@@ -22,11 +22,19 @@ end
 
 local groups = {}
 
+-- What stands for each record of a group that was dropped, if any was.
+local DROPPED = floor and cmsgpack.pack({DENIED, '', 0, 0, TOO_OLD, '', '', 0, 0})
+
+local function too_old()
+  return {DENIED, 0, 0, 0, 0, TOO_OLD, '', '', 0, 0}
+end
+
 local function group_of(kind, home)
   local hash = key(kind, home)
   local group = groups[hash]
   if not group then
-    group = {hash = hash, home = home, fields = {}, at = {}, fresh = {}}
+    group = {kind = kind, hash = hash, home = home, fields = {}, at = {}, fresh = {}}
+    group.dropped = is_dropped_home(kind, home)
     groups[hash] = group
   end
   return group
@@ -34,6 +42,7 @@ end
 
 local function find(group, id)
   local raw = group.at[id]
+  if group.dropped then return DROPPED end
   if raw == nil then
     raw = redis.call('HGET', group.hash, id)
     group.at[id] = raw
@@ -52,7 +61,15 @@ local function keep(group, id, record)
 end
 
 local function save_records()
-  for _, group in pairs(groups) do save(group.hash, group.fresh) end
+  for _, group in pairs(groups) do
+    save(group.hash, group.fresh)
+    if #group.fresh > 0 then
+      local home = group.home
+      local score = group.kind ~= 'record' and (tonumber(home) + 1) * DAY or start_of(string.match(home, ':(.*)$'))
+      if score then note_made(group.kind .. ':' .. home, score) end
+    end
+  end
+  save_made()
 end
 
 local function is_approved(outcome)
@@ -104,6 +121,7 @@ local function answer_again(raw, user, asked)
     local conflicting = (of_asked ~= asked or string.sub(raw, place) ~= user) and 1 or 0
     return {GRANTED, 1, conflicting, entry, is_unpublished(entry), 0, amount}
   end
+  if raw == DROPPED then return too_old() end
   local record = cmsgpack.unpack(raw)
   local conflicting = (record[2] ~= user or record[3] ~= asked) and 1 or 0
   if record[1] == DENIED then
@@ -114,7 +132,9 @@ local function answer_again(raw, user, asked)
   end
   local first, amounts = nil, {}
   for i = 5, #record, 2 do
-    local grant = record[i] ~= '' and read_grant(find(group_of('record', record[i]), record[i + 1]))
+    local group = record[i] ~= '' and group_of('record', record[i])
+    if group and group.dropped then return too_old() end
+    local grant = group and read_grant(find(group, record[i + 1]))
     first = first or grant
     amounts[#amounts + 1] = grant and grant.told or 0
   end

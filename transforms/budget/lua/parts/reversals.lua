@@ -36,8 +36,9 @@ local function waiting_in(raw)
   end
 end
 
--- Take the part back for which a reversal has waited: the grant has just been made.
+-- Take the part back for which a reversal has waited: the grant has just been made. A part is forgotten with its reversal.
 local function take_overtaken(grant, waiting)
+  if group_of('reversal', waiting.home).dropped then return end
   local part = share_of(grant.amount, waiting.x, waiting.y)
   take(grant, part, waiting.gives)
   if part == 0 or grant.outcome == HELD then return end

@@ -6,6 +6,7 @@ local NO_REQUESTS = '\144'
 local home_group, grant_id = group_of('record', given(6) .. ':' .. given(7)), given(8)
 
 local function current()
+  if home_group.dropped then return nil end
   local raw = find(home_group, grant_id)
   return raw and read_grant(raw)
 end
