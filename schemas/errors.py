@@ -81,6 +81,10 @@ class ChangeRefusedError(IncentiveError):
     """An operator's change that was not made; the message says why, and what could be."""
 
 
+class LedgerBusyError(IncentiveError):
+    """The ledger could not be read whole, because it decides: read it again, or freeze it for the moment."""
+
+
 class DeadLetterLimitError(IncentiveError):
     """Too many inputs in a row, or too large a share, are no events: the job stops instead of draining its source."""
 

@@ -90,6 +90,7 @@ TRANSIENT_RULES: tuple[TransientRule, ...] = (
     TransientRule(exceptions.ResponseError, "MISCONF", None, True),
     TransientRule(exceptions.ResponseError, "BUSY", None, True),
     TransientRule(exceptions.ResponseError, "FROZEN", None, True),
+    TransientRule(exceptions.ResponseError, "ROLLBACK", None, True),
     TransientRule(exceptions.ResponseError, None, "Function not found", True),
     TransientRule(exceptions.ResponseError, None, "killed by user", True),
     # What is left of the server's answers is a mistake of ours: CROSSSLOT, WRONGTYPE, an error inside a script.

@@ -20,6 +20,7 @@ from schemas.results import OperationOutcome, Outcome, Reason
 from tests.support.ledgers import TENANT, TIMES, a_single, accounts, an_operation, batches, operations
 from transforms.budget.memory import MemoryLedger
 from transforms.budget.ports import Ledger
+from transforms.budget.redis_books import RedisBooks
 from transforms.budget.redis_ledger import RedisLedger
 
 ENDS = {Outcome.COMMITTED, Outcome.RELEASED}
@@ -161,6 +162,7 @@ class LedgersAgree(RuleBasedStateMachine):
             return
         snapshot = self.ledger.snapshot()
         assert snapshot == self.model.snapshot()
+        assert RedisBooks(connect(self.url), TENANT).verify() == []
         for account in snapshot:
             total = account.uses[0]
             if account.name.startswith("campaign/") and self.countable and not self.held:

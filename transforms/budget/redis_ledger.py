@@ -21,6 +21,7 @@ from transforms.budget.ports import (
     require_valid_batch,
     require_valid_operation,
 )
+from transforms.budget.redis_durability import Durability, Worker
 from transforms.budget.redis_operations import arguments, limits_wire, read_answer, read_audit, read_limits, script_of
 from transforms.budget.redis_question import (
     Question,
@@ -52,10 +53,18 @@ class RedisLedger:
       client: from `schemas.redis_connection.connect`; answers must be bytes.
       wait: called with the number of failed tries while the server does not answer, before each further one; raises
         TimeoutError to give up. The same ids are asked again, so a call that did happen is answered as it was.
+      durability: what is done against a server that loses what it has acknowledged.
     """
 
-    def __init__(self, client: redis.Redis, tenant: str, wait: Callable[[int], None] = try_for_seconds) -> None:
+    def __init__(
+        self,
+        client: redis.Redis,
+        tenant: str,
+        wait: Callable[[int], None] = try_for_seconds,
+        durability: Durability = Durability.OFF,
+    ) -> None:
         self._client, self._tenant, self._wait = client, tenant, wait
+        self._worker = None if durability is Durability.OFF else Worker(client, tenant, durability)
         self._control = control(tenant)
         self._scripts = {name: client.register_script(source(name)) for name in NAMES}
         self._decide = self._scripts["decide"]
@@ -96,16 +105,20 @@ class RedisLedger:
         require_valid_batch(requests, self._tenant)
         if not requests:
             return []
-        entry, answers, *brought = self._call("decide", Question(requests).arguments)
+        entry, answers, *brought = self._decided("decide", Question(requests).arguments)
         return read_decisions(requests, unpack(answers), brought, entry.decode())
 
     def mature(self, until_ms: int) -> list[tuple[Request, Decision]]:
-        _, _, *brought = self._call("mature", [until_ms, instant(until_ms), BATCH_MAX, pack([])])
+        _, _, *brought = self._decided("mature", [until_ms, instant(until_ms), BATCH_MAX, pack([])])
         return list(read_brought(brought))
 
     def decide_in_turn(
         self, batches: Iterable[Sequence[Request]]
     ) -> Iterator[tuple[Sequence[Request], list[Decision]]]:
+        if self._worker is not None:
+            for batch in batches:
+                yield batch, self.decide(batch)
+            return
         turn = _Turn(self._client, self._decide.sha, self._control, self.decide)
         try:
             for batch in batches:
@@ -126,13 +139,13 @@ class RedisLedger:
             self._answer(lambda: self._client.zrem(key(self._tenant, "unpublished"), *entries))
 
     def unpublished(self, limit: int) -> list[LogEntry]:
-        marked = self._answer(lambda: self._client.zrange(key(self._tenant, "unpublished"), 0, limit - 1))
+        marked = self._read("ZRANGE", key(self._tenant, "unpublished"), 0, limit - 1)
         found = [self.entry(entry.decode()) for entry in marked]
         return [entry for entry in found if entry is not None]
 
     def entry(self, entry: str) -> LogEntry | None:
         place = f"{entry}-0"
-        read = self._answer(lambda: self._client.xrange(key(self._tenant, "log"), place, place))
+        read = self._read("XRANGE", key(self._tenant, "log"), place, place)
         if not read:
             return None
         fields = read[0][1]
@@ -168,6 +181,16 @@ class RedisLedger:
         ordered = (uses[0], *sorted(uses[1:], key=lambda use: (use.period, use.start_ms)))
         return AccountSnapshot(name, unit, int(account[b"version"]), ordered, limits, paused == 1)
 
+    def _decided(self, script: str, args: list[Any]) -> Any:
+        worker = self._worker
+        if worker is None:
+            return self._call(script, args)
+        return self._answer(lambda: worker.ask(self._scripts[script], self._control, args))
+
+    def _read(self, command: str, *args: Any) -> Any:
+        read = self._client.execute_command if self._worker is None else self._worker.read
+        return self._answer(lambda: read(command, *args))
+
     def _call(self, script: str, args: Sequence[bytes | str | int]) -> Any:
         return self._answer(lambda: self._scripts[script](keys=[self._control], args=args))
 
@@ -176,8 +199,8 @@ class RedisLedger:
         while True:
             try:
                 return call()
-            except redis.RedisError as error:
-                if not is_transient(error):
+            except (redis.RedisError, LedgerUnavailableError) as error:
+                if isinstance(error, redis.RedisError) and not is_transient(error):
                     raise
                 attempt += 1
                 try:

@@ -1,7 +1,8 @@
 #!lua
 -- Decide a batch of requests, proposals against their accounts and reversals: each whole or not at all, in order.
 --
--- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+-- KEYS (1 or 2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [2] the workers' marks, where they are kept; the last two of ARGV are then as in parts/marks.lua
 -- ARGV:
 --   [1] cmsgpack columns: {routes, homes, users, route, home, user, amount, times, shapes}
 --       routes: as in parts/accounts.lua; homes: "<campaign>:<generation>"; users: user ids
@@ -19,7 +20,7 @@
 --   reason, account, period, use, cap; for REVERSED and UNCHANGED amounts ...; else offer, amounts ...;
 --   if the call brought about more: cmsgpack list of {number of the request (1-based), answer}, and the requests that
 --   these answer, packed. Outcomes and reasons are counted as in schemas/results.py.
--- Reply FROZEN (an error): nothing is decided or written.
+-- Reply FROZEN or ROLLBACK (errors): nothing is decided.
 -- Writes: only after the last request is decided (Redis does not roll back). Nothing where all answers are repeats,
 --   but that the root has seen the greatest OrderKey.
 
@@ -31,8 +32,10 @@
 --@include log
 --@include reversals
 --@include holds
+--@include marks
 
-if FROZEN then return FROZEN end
+local lost = FROZEN or lost_writes()
+if lost then return lost end
 
 local SINGLE_HELD, REVERSAL = 1, 3
 
@@ -116,7 +119,8 @@ local function approve(i, amount, offer, number)
   local waiting = waiting_in(group.at[id])
   local grant = {
     outcome = number == 0 and GRANTED or HELD, user = users[g_user[i]], asked = g_amount[i], entry = sequence,
-    offer = offer, amount = amount, told = amount, taken = 0, route = number_of(compiled[g_route[i]]), hold = number}
+    offer = offer, amount = amount, told = amount, taken = 0, route = number_of(compiled[g_route[i]]), hold = number,
+    at = #compiled[g_route[i]].cooldowns > 0 and times[answering] or nil}
   if number > 0 then note_held(compiled[g_route[i]], amount, true, 1) end
   if waiting then take_overtaken(grant, waiting) end
   keep_grant(group, id, grant)
@@ -157,7 +161,7 @@ local function decide_single(i, time, held)
   local amounts, refusal = charge(i, 1, time)
   if not amounts then return deny(group, id, user, asked, refusal) end
   if held then return approve_all(held[2], i, 1, amounts, 0, held[3]) end
-  if raw then return approve_all(0, i, 1, amounts, 0) end
+  if raw or #route.cooldowns > 0 then return approve_all(0, i, 1, amounts, 0) end
   has_fresh = true
   keep_raw(group, id, struct.pack(SINGLE, GRANTED, asked, amounts[1], sequence, number_of(route)) .. user)
   if amounts[1] == asked then return 1 end
@@ -282,4 +286,4 @@ end
 save_accounts()
 save_records()
 save_holds()
-return finish('decide', ARGV[5], ARGV[2], reply, has_fresh)
+return with_mark(finish('decide', ARGV[5], ARGV[2], reply, has_fresh))

@@ -2,7 +2,9 @@
 --
 -- Of a grant, packed: {outcome, user, asked, entry, offer, amount, told, taken, route, hold}: amount = approved, told =
 -- in its answer, taken = taken back so far, hold = its number or 0. One that was plainly granted, by far the most, is
--- packed shorter and faster: byte 1, asked, amount, entry, route, user.
+-- packed shorter and faster: byte 1, asked, amount, entry, route, user. What the counters cannot be told from without it
+-- stands behind, from the 12th value on, where there is any: kept_budget, kept_limits = taken back, and not given back to
+-- them; gave = what was given back with the last of it, false = everything; at = its time, where a cool-down counts it.
 -- {DENIED, user, asked, entry, reason, account, period, use, cap}; {WAITING, x, y, gives, home, id, place}: of the
 -- reversal that waits for the grant; {LISTED, user, asked, offer, home, id, ...}: the grants that answered a list ('' =
 -- nobody had made it).
@@ -68,17 +70,23 @@ local function read_grant(raw)
   if not is_approved(part[1]) then return {outcome = part[1], parts = part} end
   return {
     outcome = part[1], user = part[2], asked = part[3], entry = part[4], offer = part[5], amount = part[6], told = part[7],
-    taken = part[8], route = part[9], hold = part[10]}
+    taken = part[8], route = part[9], hold = part[10], kept_budget = part[12], kept_limits = part[13],
+    gave = part[14] or nil, at = part[15] or nil}
 end
 
 local function keep_grant(group, id, grant)
-  if grant.outcome == GRANTED and grant.offer == 0 and grant.taken == 0 then
+  if grant.outcome == GRANTED and grant.offer == 0 and grant.taken == 0 and not grant.at then
     local packed = struct.pack(SINGLE, GRANTED, grant.asked, grant.amount, grant.entry, grant.route)
     return keep_raw(group, id, packed .. grant.user)
   end
-  keep(group, id, {
+  local record = {
     grant.outcome, grant.user, grant.asked, grant.entry, grant.offer, grant.amount, grant.told, grant.taken, grant.route,
-    grant.hold})
+    grant.hold, 0}
+  if grant.kept_budget or grant.kept_limits or grant.gave or grant.at then
+    record[12], record[13] = grant.kept_budget or 0, grant.kept_limits or 0
+    record[14], record[15] = grant.gave or false, grant.at or false
+  end
+  keep(group, id, record)
 end
 
 local marked = {}

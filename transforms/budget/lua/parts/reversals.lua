@@ -22,6 +22,10 @@ local function take(grant, part, gives)
   grant.taken = grant.taken + part
   local route, whole = route_of(grant.route), grant.taken == grant.amount
   if grant.hold > 0 then note_held(route, part, whole, -1) end
+  local budget, limits = string.find(gives, 'budget', 1, true), string.find(gives, 'limits', 1, true)
+  if not budget then grant.kept_budget = (grant.kept_budget or 0) + part end
+  if not limits then grant.kept_limits = (grant.kept_limits or 0) + part end
+  if whole and not (budget and limits and string.find(gives, 'lock', 1, true)) then grant.gave = gives end
   give_back(route, grant.user, part, whole, gives)
 end
 
