@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import redis
 
-from runners import cli_budgets, cli_campaigns, cli_runs
+from runners import cli_budgets, cli_campaigns, cli_ledger, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
 
@@ -37,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     cli_runs.add_commands(commands)
     cli_campaigns.add_commands(commands)
     cli_budgets.add_commands(commands)
+    cli_ledger.add_commands(commands)
     given = parser.parse_args(argv)
     run: Callable[[argparse.Namespace], int] = given.run
     try:
@@ -54,14 +54,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _escaped(error: Exception) -> str:
     return str(error).replace("[", "\\[")
-
-
-def existing_folder(text: str) -> Path:
-    """An argparse type: a folder that is there."""
-    path = Path(text)
-    if not path.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
-    return path
 
 
 if __name__ == "__main__":

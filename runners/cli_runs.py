@@ -12,6 +12,7 @@ from typing import Any
 from runners.console import accounts_table, console, progress_bar, summary_table
 from runners.places import add_server_argument
 from schemas.errors import UsageError
+from transforms.budget.redis_durability import Durability
 from transforms.language import load_folder
 
 _BACKTEST = """\
@@ -168,6 +169,13 @@ def _add_live(commands: Any) -> None:
         help="a .jsonl file for inputs that cannot be processed (default: dead_letters.jsonl)",
     )
     parser.add_argument("--tenant", help="whose campaigns; needed only where the server has several")
+    parser.add_argument(
+        "--durability",
+        choices=[mode.value for mode in Durability],
+        default=Durability.LOOSE.value,
+        help="against a server that loses what it acknowledged: find out and freeze (loose, the default); publish only "
+        "what a replica has too (strict)",
+    )
     add_server_argument(parser)
     parser.set_defaults(run=_live)
 
@@ -185,6 +193,7 @@ def _live(given: argparse.Namespace) -> int:
         given.server,
         given.tenant,
         given.reversals,
+        Durability(given.durability),
     )
     counts = run_live(request)
     print(

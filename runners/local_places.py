@@ -9,6 +9,7 @@ from functools import lru_cache
 from runners.ledgers import RedisLedgerAddress
 from schemas.order_keys import OrderKey
 from schemas.redis_connection import connect
+from transforms.budget.redis_durability import Durability
 from transforms.budget.redis_ledger import RedisLedger
 from transforms.registry.ports import Registry
 from transforms.registry.redis_registry import RedisRegistry
@@ -20,9 +21,10 @@ class LocalPlace(RedisLedgerAddress):
     """One tenant's state, ledger and registry on one server. Locally a server that is away is waited for."""
 
     tenant: str
+    durability: Durability = Durability.OFF
 
     def __call__(self, tenant: str) -> RedisLedger:
-        return _waiting_ledger(self.url, tenant)
+        return _waiting_ledger(self.url, tenant, self.durability)
 
     def states(self) -> RedisStates:
         return _states(self.url, self.tenant)
@@ -41,5 +43,5 @@ def _states(url: str, tenant: str) -> RedisStates:
 
 
 @lru_cache(maxsize=8)
-def _waiting_ledger(url: str, tenant: str) -> RedisLedger:
-    return RedisLedger(connect(url), tenant, wait=back_off)
+def _waiting_ledger(url: str, tenant: str, durability: Durability) -> RedisLedger:
+    return RedisLedger(connect(url), tenant, back_off, durability)

@@ -22,6 +22,14 @@ def add_server_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def existing_folder(text: str) -> Path:
+    """An argparse type: a folder that is there."""
+    path = Path(text)
+    if not path.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} is no folder")
+    return path
+
+
 @contextmanager
 def server_url(place: str) -> Iterator[str]:
     """The URL of the server at a place; an embedded one runs as long as the body (or whoever started it) does."""

@@ -25,6 +25,7 @@ from schemas.plans import PlanSet
 from schemas.proposals import decode_request
 from schemas.redis_connection import connect
 from transforms.advance_bundles import AdvanceBundles, advance_bundle, count_advanced, newest_ms
+from transforms.budget.redis_durability import Durability
 from transforms.dead_letter import AppendDeadLetters
 from transforms.event_files import expand
 from transforms.metrics import Count, count, process_counts
@@ -48,6 +49,7 @@ class LiveRequest:
     server: str
     tenant: str | None
     reversals: str | None = None
+    durability: Durability = Durability.LOOSE
 
 
 def run_live(request: LiveRequest) -> dict[str, int]:
@@ -57,7 +59,7 @@ def run_live(request: LiveRequest) -> dict[str, int]:
       UsageError: no campaigns are published, or a source or sink is not what it should be.
     """
     with server_url(request.server) as url:
-        place = LocalPlace(url, the_tenant(connect(url), request.tenant))
+        place = LocalPlace(url, the_tenant(connect(url), request.tenant), request.durability)
         source, sink = _source(request), _sink(request)
         settle_outbox(place, sink)
         publish_marked(place, sink)

@@ -76,11 +76,9 @@ def read_grant(raw: bytes) -> GrantRecord | None:
         return None
     outcome, user, _, entry, _, amount, _, taken, route, hold, *rest = _unpack(raw)
     kept_budget, kept_limits, gave, at_ms = rest[1:5] if len(rest) > 1 else (0, 0, False, False)
-    told = {} if gave is False else {"gave": gave}  # "" = nothing was given back
-    return GrantRecord(
-        outcome, user, amount, taken, entry, route, hold, kept_budget, kept_limits,
-        at_ms=None if at_ms is False else at_ms, **told,
-    )  # fmt: skip
+    told = _EVERYTHING if gave is False else str(gave)  # "" = nothing was given back
+    cooled_ms = None if at_ms is False else int(at_ms)
+    return GrantRecord(outcome, user, amount, taken, entry, route, hold, kept_budget, kept_limits, told, cooled_ms)
 
 
 class Recount:

@@ -50,6 +50,17 @@ class RedisBooks:
                 return found
         raise LedgerBusyError(f"something was decided during each of {READINGS} readings; freeze the ledger to read it")
 
+    def log(self) -> Iterator[tuple[int, dict[bytes, bytes]]]:
+        """(sequence, fields) of every entry that the log still has, in order."""
+        last = "-"
+        while page := self._client.xrange(key(self._tenant, "log"), last, "+", PAGE):
+            yield from ((int(entry.partition(b"-")[0]), fields) for entry, fields in page)
+            last = f"({page[-1][0].decode()}"
+
+    def unpublished(self) -> set[int]:
+        """Sequences of the entries that are marked."""
+        return {int(entry) for entry in self._client.zrange(key(self._tenant, "unpublished"), 0, -1)}
+
     def recomputed(self) -> Counters:
         """Every counter that is not 0, told from the records."""
         recount = Recount(self._routes())

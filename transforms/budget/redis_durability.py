@@ -38,7 +38,8 @@ class Worker:
     """
 
     def __init__(self, client: redis.Redis, tenant: str, durability: Durability) -> None:
-        self._client, self._durability = client, durability
+        self._client: Any = client
+        self._durability = durability
         self._marks = key(tenant, "marks")
         self._own = threading.local()
 

@@ -29,8 +29,8 @@ from transforms.budget.redis_question import (
     pack,
     read_brought,
     read_decisions,
+    read_entry,
     unpack,
-    unpack_requests,
 )
 from transforms.budget.scripts import NAMES, source
 
@@ -146,13 +146,7 @@ class RedisLedger:
     def entry(self, entry: str) -> LogEntry | None:
         place = f"{entry}-0"
         read = self._read("XRANGE", key(self._tenant, "log"), place, place)
-        if not read:
-            return None
-        fields = read[0][1]
-        requests = unpack_requests(fields[b"requests"])
-        brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
-        decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
-        return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
+        return read_entry(entry, read[0][1]) if read else None
 
     def snapshot(self) -> list[AccountSnapshot]:
         names = self._answer(lambda: self._client.smembers(key(self._tenant, "accounts")))

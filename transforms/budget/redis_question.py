@@ -13,6 +13,7 @@ from schemas.order_keys import OrderKey, OrderKind
 from schemas.plans import DAY_MS
 from schemas.proposals import AMOUNT_LIMIT, Decision, GrantRequest, Hold, Proposal, Request, Reversal, unpacked_route
 from schemas.results import Outcome, Reason
+from transforms.budget.ports import LogEntry
 
 pack = msgspec.msgpack.Encoder().encode
 unpack = msgspec.msgpack.Decoder().decode
@@ -67,7 +68,7 @@ class Question:
                 self._grant(grant)
         self._decision_ids.append(proposal.decision_id)
         place, ends = (0, 0) if hold is None else self._held(proposal, hold)
-        return [_LIST, place, ends, _day(proposal.key), *(len(offer.grants) for offer in offers)]
+        return [_LIST, place, ends, day_of(proposal.key), *(len(offer.grants) for offer in offers)]
 
     def _grant(self, grant: GrantRequest) -> None:
         routes, users, amount = self._routes, self._users, grant.amount
@@ -89,7 +90,7 @@ class Question:
         x, y = reversal.share or (0, 0)
         homes = [self._home(f"{one.campaign}:{one.generation}") for one in reversal.occurrences]
         gives = " ".join(reversal.gives_back)
-        return [_REVERSAL, place, _day(reversal.key), x, y, reversal.amount or 0, gives, *homes]
+        return [_REVERSAL, place, day_of(reversal.key), x, y, reversal.amount or 0, gives, *homes]
 
     def _home(self, name: str) -> int:
         return self._homes.setdefault(name, len(self._homes) + 1)
@@ -121,6 +122,14 @@ def read_decisions(
     for number, found in also.items():
         decisions[number] = msgspec.structs.replace(decisions[number], also=tuple(found))
     return decisions
+
+
+def read_entry(entry: str, fields: dict[bytes, bytes]) -> LogEntry:
+    """An entry of the log from the fields it has in its stream."""
+    requests = unpack_requests(fields[b"requests"])
+    brought = [fields[name] for name in (b"brought", b"causes") if name in fields]
+    decisions = read_decisions(requests, unpack(fields[b"answers"]), brought, entry) if requests else []
+    return LogEntry(entry, requests, decisions, () if requests else read_brought(brought))
 
 
 def read_brought(brought: Sequence[bytes]) -> tuple[tuple[Request, Decision], ...]:
@@ -188,7 +197,7 @@ def _sendable(amount: object) -> int:
     return amount if type(amount) is int and -(2**63) <= amount < 2**63 else 0
 
 
-def _day(key: OrderKey) -> str:
+def day_of(key: OrderKey) -> str:
     """The group of records of a decision or reversal."""
     return str(key.time_ms // DAY_MS)
 

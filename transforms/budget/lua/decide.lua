@@ -4,7 +4,8 @@
 -- KEYS (1 or 2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
 --   [2] the workers' marks, where they are kept; the last two of ARGV are then as in parts/marks.lua
 -- ARGV:
---   [1] cmsgpack columns: {routes, homes, users, route, home, user, amount, times, shapes}
+--   [1] cmsgpack columns: {routes, homes, users, route, home, user, amount, times, shapes, restored}
+--       restored: as in parts/restoring.lua, where the root is frozen and gets back what it lost; else absent
 --       routes: as in parts/accounts.lua; homes: "<campaign>:<generation>"; users: user ids
 --       route, home, user (1-based), amount: a number per grant; times: ms since the epoch, per request
 --       shapes: per request 1 (one offer of one grant, not held), or
@@ -34,12 +35,15 @@
 --@include holds
 --@include marks
 
-local lost = FROZEN or lost_writes()
-if lost then return lost end
 
 local SINGLE_HELD, REVERSAL = 1, 3
 
 local columns = cmsgpack.unpack(ARGV[1])
+local restored = columns[10]
+if restored and not FROZEN then return redis.error_reply('NOT_FROZEN freeze the ledger first') end
+local refused = not restored and (FROZEN or lost_writes())
+if refused then return refused end
+
 local routes, homes, users = columns[1], columns[2], columns[3]
 local g_route, g_home, g_user, g_amount = columns[4], columns[5], columns[6], columns[7]
 local times, shapes = columns[8], columns[9]
@@ -147,6 +151,8 @@ local function deny(group, id, user, asked, refusal)
   has_fresh = true
   return {DENIED, 0, 0, sequence, 1, unpack(refusal)}
 end
+
+--@include restoring
 
 local function decide_single(i, time, held)
   local id, user, asked, group = grant_ids[i], users[g_user[i]], g_amount[i], records[g_home[i]]
@@ -281,9 +287,11 @@ for p, shape in ipairs(shapes) do
   end
 end
 
+if restored then finish_due(latest) end
+
 -- Write.
 
 save_accounts()
 save_records()
 save_holds()
-return with_mark(finish('decide', ARGV[5], ARGV[2], reply, has_fresh))
+return with_mark(finish(restored and 'restore' or 'decide', ARGV[5], ARGV[2], reply, has_fresh))
