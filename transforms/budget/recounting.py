@@ -139,10 +139,25 @@ class Recount:
         return counts | self._others
 
 
-def differences(recorded: Counters, recomputed: Counters) -> list[Difference]:
-    """Where they differ, in the order of their places."""
-    return [
+def differences(recorded: Counters, recomputed: Counters, dropped: bool = False) -> list[Difference]:
+    """Where they differ, in the order of their places.
+
+    Args:
+      dropped: old records were dropped, so that a counter may stand above those there are, and a slice of time be gone.
+    """
+    found = [
         Difference(place, recorded.get(place, ()), recomputed.get(place, ()))
         for place in sorted({*recorded, *recomputed})
         if recorded.get(place, ()) != recomputed.get(place, ())
     ]
+    return [one for one in found if not (dropped and _is_of_dropped(one))]
+
+
+def _is_of_dropped(difference: Difference) -> bool:
+    place, recorded, recomputed = difference
+    if place.period in ("held", "hold"):
+        return False
+    if not recorded or not recomputed:
+        return bool(recorded) or place.start_ms != 0
+    pairs = zip(recorded, recomputed, strict=True)
+    return all(int(one) >= int(other) for one, other in pairs if isinstance(one, int))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import redis
 
+from schemas.plans import DAY_MS
 from schemas.proposals import CAP_LIMIT, Decision, Proposal, Request
 from schemas.results import Outcome, Reason
 from transforms.budget.keys import control, key
@@ -40,7 +42,13 @@ class RedisRestoring:
 
     def lost(self, entries: Sequence[LogEntry]) -> list[LogEntry]:
         """Those of which an answer has no record."""
-        traces = [(number, trace) for number, entry in enumerate(entries) for trace in self._traces(entry)]
+        floors = self._client.hgetall(key(self._tenant, "floors"))
+        traces = [
+            (number, trace)
+            for number, entry in enumerate(entries)
+            for trace in self._traces(entry)
+            if not (floors and _is_dropped(trace, floors))
+        ]
         with self._client.pipeline(transaction=False) as pipe:
             for _, trace in traces:
                 pipe.hget(trace.hash, trace.field)
@@ -120,6 +128,19 @@ class RedisRestoring:
 
     def _home(self, grant: Any) -> str:
         return key(self._tenant, "record", f"{grant.campaign}:{grant.generation}")
+
+
+def _is_dropped(trace: _Trace, floors: dict[bytes, bytes]) -> bool:
+    """Whether it lies in a generation that went as a whole. floors: time, below:<campaign>, over:<campaign>."""
+    _, kind, name = trace.hash.split(":", 2)
+    if kind != "record":
+        return (int(name) + 1) * DAY_MS <= int(floors.get(b"time", 0))
+    campaign, _, generation = name.partition(":")
+    dated = re.fullmatch(r"([dw])(-?\d+)", generation)
+    if dated is None:
+        return f"over:{campaign}".encode() in floors
+    start_ms = int(dated[2]) * (DAY_MS if dated[1] == "d" else 1)
+    return start_ms < int(floors.get(f"below:{campaign}".encode(), start_ms))
 
 
 def _told(request: Request, decision: Decision) -> list[object]:
