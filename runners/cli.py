@@ -6,11 +6,10 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 
-import redis
-
 from runners import cli_budgets, cli_campaigns, cli_ledger, cli_runs
 from runners.console import error_console
 from schemas.errors import IncentiveError, UsageError
+from schemas.redis_errors import CAUGHT, explained, is_transient
 
 _ABOUT = """\
 Incentive Stream rewards users the moment they do something worth rewarding: events in, grants out, budgets never
@@ -44,16 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except IncentiveError as error:
         error_console().print(f"[bold red]error:[/] {_escaped(error)}", highlight=False, soft_wrap=True)
         return 2 if isinstance(error, UsageError) else 1
-    except redis.RedisError as error:
-        error_console().print(f"[bold red]error:[/] the server does not answer: {_escaped(error)}", highlight=False)
+    except CAUGHT as error:
+        does = "does not answer" if is_transient(error) else "refuses"
+        told = f"the server {does}: {_escaped(explained(error))}"
+        error_console().print(f"[bold red]error:[/] {told}", highlight=False, soft_wrap=True)
         return 1
     except KeyboardInterrupt:
         error_console().print("stopped")
         return 130
 
 
-def _escaped(error: Exception) -> str:
-    return str(error).replace("[", "\\[")
+def _escaped(message: object) -> str:
+    return str(message).replace("[", "\\[")
 
 
 if __name__ == "__main__":

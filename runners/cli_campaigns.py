@@ -1,4 +1,4 @@
-"""Commands of campaign operators: campaign check, test and apply, schema infer and export."""
+"""Commands of campaign operators: campaign check, test, apply and warm, schema infer and export."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.markup import escape
 
-from runners.console import console, report_of_test
+from runners.console import console, error_console, report_of_test
 from runners.places import add_server_argument, server_url
 from schemas.errors import UsageError
 from schemas.grants import rfc3339
@@ -33,6 +33,18 @@ Check the folder, make or change its accounts in the ledger, and publish it as o
 time on: the first set from the beginning of time, a later one by default as soon as every worker can know it.
 Applying an unchanged folder changes nothing. What operators changed live (`incentives budget`) stands, unless the file
 has changed the same cap since: such a conflict is told, and --take decides it.
+"""
+
+_WARM = """\
+Count what a new campaign with a lookback: cannot have seen itself: history before the moment it came into force.
+
+  incentives campaign apply campaigns/                          says from when on the campaign counts by itself
+  incentives campaign warm --campaign spring --events 'events/*.avro' --out seeds.jsonl
+  incentives live --events seeds.jsonl                          or publish the lines to the topic of events
+
+Writes one event a user (counter.seeded) with what the campaign would remember. Warm when all events before that moment
+are in the files, and send the seeds before the campaign's from: afterwards they are dead letters (seed_refused). Made
+or sent twice they change nothing. Events of the history are held in memory.
 """
 
 
@@ -67,6 +79,21 @@ def _add_campaign(commands: Any) -> None:
     apply.add_argument("--from", dest="from_time", metavar="TIME", help="event time it starts at, RFC 3339")
     add_server_argument(apply)
     apply.set_defaults(run=_apply)
+    _add_warm(actions)
+
+
+def _add_warm(actions: Any) -> None:
+    files = "path or glob, may be repeated: .avro, .jsonl (.gz), .parquet"
+    warm = actions.add_parser(
+        "warm", help="count a campaign's lookback from history", description=_WARM, formatter_class=_RAW
+    )
+    warm.add_argument("--campaign", required=True, help="its id, as in the latest set")
+    warm.add_argument("--events", action="append", required=True, metavar="GLOB", help=f"history: {files}")
+    warm.add_argument("--users", action="append", default=[], metavar="FILE", help=f"users' attributes: {files}")
+    warm.add_argument("--out", required=True, type=Path, metavar="FILE", help="where the seeds go, as JSON lines")
+    warm.add_argument("--tenant", help="whose campaign; needed only where the server has several")
+    add_server_argument(warm)
+    warm.set_defaults(run=_warm)
 
 
 def _check(given: argparse.Namespace) -> int:
@@ -128,6 +155,33 @@ def _apply(given: argparse.Namespace) -> int:
         f"published set {applied.number} of tenant {applied.published.tenant}: "
         f"{len(applied.published.plans)} campaigns, in force from {when}"
     )
+    for plan in applied.cold:
+        start = rfc3339(plan.schedule.start_ms or 0)
+        console().print(
+            f"{plan.campaign} looks back: count its history before {when} with `incentives campaign warm --campaign "
+            f"{plan.campaign}`, and send the seeds before {start}",
+            soft_wrap=True,
+        )
+    return 0
+
+
+def _warm(given: argparse.Namespace) -> int:
+    from runners.ops.warm import WarmRequest, warm_campaign
+
+    request = WarmRequest(given.campaign, given.events, given.users, given.out, given.tenant)
+    with server_url(given.server) as url:
+        warmed = warm_campaign(request, url)
+    when, start = rfc3339(warmed.cut_over.time_ms), rfc3339(warmed.cut_over.fires_from_ms)
+    console().print(
+        f"{given.out}: {warmed.seeds:,} seeds from {warmed.events:,} events before {when}; send them before {start}",
+        soft_wrap=True,
+    )
+    if warmed.unreadable:
+        console().print(f"{warmed.unreadable:,} records are no events (a backtest tells why)")
+    if warmed.too_large:
+        users = ", ".join(warmed.too_large[:5])
+        error_console().print(f"{len(warmed.too_large):,} users have no seed, theirs would be too large: {users}")
+        return 1
     return 0
 
 

@@ -5,7 +5,7 @@ Submission, Flex Template and deployment are the live issue's; here the graph is
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 
@@ -21,14 +21,14 @@ from transforms.plan_source import PlanSource
 
 @dataclass(frozen=True)
 class DataflowRequest:
-    """Names are full: projects/P/subscriptions/S, projects/P/topics/T. server: a redis:// or rediss:// URL."""
+    """Names are full: projects/P/subscriptions/S, projects/P/topics/T. server: a URL (schemas.redis_urls)."""
 
     subscription: str
     grants: str
     denials: str
     reversals: str
     dead_letters: str
-    server: str
+    server: str = field(repr=False)  # a URL may hold a password
 
 
 def build_for_dataflow(

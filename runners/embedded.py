@@ -28,6 +28,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from schemas.errors import IncentiveError
+from schemas.redis_connection import PROTOCOL, SOCKET_TIMEOUT_S
 
 START_BOUND_S = 30.0
 """How long a server may be silent at its start; one that says it is loading its data may take as long as it needs."""
@@ -271,7 +272,8 @@ def _await_answer(directory: Path, address: _Address, keeper: _Keeper) -> None:
 
 def _probe(address: _Address) -> redis.Redis:
     """A client that tries once: whoever polls is the retry."""
-    return redis.Redis.from_url(address.url, retry=Retry(NoBackoff(), 0), socket_timeout=2.0, protocol=2)
+    once = Retry(NoBackoff(), 0)
+    return redis.Redis.from_url(address.url, retry=once, socket_timeout=SOCKET_TIMEOUT_S, protocol=PROTOCOL)
 
 
 def _choose_address(directory: Path) -> _Address:

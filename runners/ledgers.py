@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from schemas.redis_connection import connect
@@ -11,16 +11,16 @@ from transforms.budget.redis_ledger import RedisLedger
 
 @dataclass(frozen=True)
 class RedisLedgerAddress:
-    """A ledger on a Redis or Valkey server."""
+    """A ledger on a Redis or Valkey server.
 
-    url: str
+    Attributes:
+      url: in no text, here and in what derives from this: it may hold a password.
+    """
+
+    url: str = field(repr=False)
 
     def __call__(self, tenant: str) -> RedisLedger:
         return _ledger(self.url, tenant)
-
-    def __repr__(self) -> str:
-        """Without the URL: it may hold a password."""
-        return "RedisLedgerAddress(...)"
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Where the server is: an embedded one in a folder, or any Redis or Valkey by URL."""
+"""Where the server is: an embedded one in a folder, or any Redis or Valkey by URL (docs/contracts/connections.md)."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from runners import embedded
+from schemas.redis_urls import FORMS
 
 DEFAULT_SERVER = ".incentives"
 
@@ -18,7 +19,10 @@ def add_server_argument(parser: argparse.ArgumentParser) -> None:
         "--server",
         default=DEFAULT_SERVER,
         metavar="PLACE",
-        help=f"redis://, rediss:// or unix:// URL, or a folder for the embedded server (default: {DEFAULT_SERVER})",
+        help=(
+            f"URL of a server, its sentinels or its cluster: {FORMS}; password_file=FILE or password_env=NAME in the "
+            f"query keep the password out of it. Or a folder for the embedded server (default: {DEFAULT_SERVER})"
+        ),
     )
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Fiel
 
 from schemas.scalars import (
     Cel,
+    DurationMs,
     Expiry,
     GrantAmount,
     Hours,
@@ -61,6 +62,15 @@ class Active(Part):
     hours: Annotated[tuple[Hours, ...], OneOrMore] = Field(
         (), description="from-to of the local clock, e.g. 17:00-20:00; over midnight they belong to the day they begin"
     )
+    lookback: DurationMs | None = Field(
+        None, description="events of so long before from: count too, and fire nothing, e.g. 90d"
+    )
+
+    @model_validator(mode="after")
+    def _looks_back_from(self) -> Active:
+        if self.lookback is not None and self.start is None:
+            raise ValueError("lookback: goes back from from:, e.g. {from: 2026-03-01, lookback: 90d}")
+        return self
 
 
 class ListFile(Part):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -119,7 +120,7 @@ def decode_message(
 
 
 class ContainerWriter:
-    """A container file of one of our schemas, deflated."""
+    """A container file of one of our schemas, deflated: a block behind the caller's back, who goes on meanwhile."""
 
     def __init__(self, path: Path, schema: str) -> None:
         self._out: IO[bytes] = open(path, "wb", buffering=1 << 20)  # noqa: SIM115 - closed by close()
@@ -127,6 +128,8 @@ class ContainerWriter:
         self._encode = column_encoder(own_schema(schema))
         self._waiting: list[bytes] = []
         self._count = self._bytes = 0
+        self._deflating = ThreadPoolExecutor(1)  # zlib lets other threads run
+        self._block: Future[None] | None = None
 
     def write(self, records: Sequence[Mapping[str, Any]]) -> None:
         """Append records."""
@@ -143,12 +146,18 @@ class ContainerWriter:
     def close(self) -> None:
         """Finish the last block and close the file."""
         self._end_block()
+        self._deflating.shutdown()
+        if self._block is not None:
+            self._block.result()
         self._writer.flush()
         self._out.close()
 
     def _end_block(self) -> None:
+        if self._block is not None:
+            self._block.result()
         if self._count:
-            self._writer.write_block(_Block(self._count, io.BytesIO(b"".join(self._waiting))))
+            block = _Block(self._count, io.BytesIO(b"".join(self._waiting)))
+            self._block = self._deflating.submit(self._writer.write_block, block)
         self._waiting, self._count, self._bytes = [], 0, 0
 
 

@@ -39,8 +39,11 @@ class DeadLetterReason(StrEnum):
     TOO_LATE = "too_late"
     """Later than the tenant's wait, whose policy is not to decide it. Outside the stop limit."""
 
+    SEED_REFUSED = "seed_refused"
+    """A seed that would not make a campaign's counters exact; the message says why. Outside the stop limit."""
 
-OUTSIDE_LIMIT = frozenset({DeadLetterReason.TOO_OLD, DeadLetterReason.TOO_LATE})
+
+OUTSIDE_LIMIT = frozenset({DeadLetterReason.TOO_OLD, DeadLetterReason.TOO_LATE, DeadLetterReason.SEED_REFUSED})
 """Reasons that do not count towards the limit that stops a job."""
 
 

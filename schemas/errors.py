@@ -105,6 +105,10 @@ class RegistryUnavailableError(TransientError):
     """No answer from the server that keeps the registry of campaigns."""
 
 
+class ServerRefusesError(IncentiveError):
+    """Redis or Valkey refuses what we need, and time does not mend that; the message says what would be right."""
+
+
 class PublishError(TransientError):
     """The broker did not acknowledge a message."""
 

@@ -28,6 +28,12 @@ TIME_MIN_MS = 0
 TIME_MAX_MS = 4_102_444_800_000
 """Event times from 1970 up to 2100 (exclusive) are believed; anything else is a dead letter."""
 
+COUNTER_SEEDED = "counter.seeded"
+"""What a campaign with a lookback would remember of a user at its cut-over (transforms/engine/seeds.py)."""
+
+RESERVED_TYPES = PROFILE_TYPES | {COUNTER_SEEDED}
+"""Event types that mean the same to every tenant; no schema file declares them."""
+
 
 class Event(NamedTuple):
     """One event.

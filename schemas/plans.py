@@ -266,6 +266,7 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
       counter: None = fires at each event; then `gifts` are given, else each step has its own.
       hold_ms: what is granted is held so long; None = granted at once.
       group: id of the group it is an offer of, "" = none.
+      lookback_ms: events of so long before the schedule's start count too, and fire nothing; None = none do.
     """
 
     campaign: str
@@ -286,6 +287,14 @@ class Plan(msgspec.Struct, frozen=True, array_like=True):
     hold_ms: int | None = None
     refunds: RefundPlan | None = None
     group: str = ""
+    lookback_ms: int | None = None
+
+    @property
+    def counting(self) -> Schedule:
+        """When events count: its schedule, which a lookback begins earlier."""
+        if self.lookback_ms is None or self.schedule.start_ms is None:
+            return self.schedule
+        return msgspec.structs.replace(self.schedule, start_ms=self.schedule.start_ms - self.lookback_ms)
 
     @property
     def all_gifts(self) -> tuple[Gift, ...]:

@@ -19,7 +19,7 @@ from apache_beam.transforms.window import GlobalWindows
 from schemas.dead_letters import DeadLetter
 from schemas.events import Event
 from schemas.proposals import Request, encode_request
-from transforms.advance_shards import VERDICT_COUNTS, refused_letter
+from transforms.advance_shards import REFUSED, VERDICT_COUNTS, refused_letter
 from transforms.engine import Advanced, Arrival, Tick, Timeline, UserState, Verdict, advance, decode_state
 from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
@@ -38,7 +38,7 @@ class AdvancedBundle:
     """What a bundle did to its users.
 
     Attributes:
-      requests: in OrderKey order. dead_letters: events too old or too late to be counted.
+      requests: in OrderKey order. dead_letters: events that are not counted.
       verdicts: one an event, in the order given. matched: how many events met a campaign.
     """
 
@@ -78,7 +78,7 @@ def advance_bundle(
     clock = _Clock.read(states, timeline)
     waits = clock.wait_ms is not None and not closing
     newest_ms = max([event.time_ms for event in events] + [clock.newest_ms])
-    until_ms = newest_ms - (clock.wait_ms or 0) if waits else newest_ms
+    until_ms = max(newest_ms - (clock.wait_ms or 0), clock.watermark_ms or 0) if waits else newest_ms
     deliveries = [
         event if subject == event.user_id else event._replace(given_subject=subject)
         for event in events
@@ -147,8 +147,8 @@ def _advance_all(
         result.take(done, users, event.subject)
         if not event.given_subject:
             result.verdicts.append(done.verdict)
-        if done.verdict in (Verdict.TOO_OLD, Verdict.TOO_LATE):
-            result.dead_letters.append(refused_letter(event, done.verdict, done.state.floor_ms))
+        if done.verdict in REFUSED:
+            result.dead_letters.append(refused_letter(event, done))
     return result
 
 

@@ -21,7 +21,7 @@ from schemas.errors import UsageError
 from schemas.events import Event
 from schemas.plans import PlanSet
 from schemas.proposals import encode_request
-from transforms.advance_shards import VERDICT_COUNTS, refused_letter
+from transforms.advance_shards import REFUSED, VERDICT_COUNTS, refused_letter
 from transforms.engine import Verdict, advance, decode_state
 from transforms.metrics import Count, count
 from transforms.plan_source import PlanSource
@@ -104,8 +104,8 @@ class _AdvanceUserFn(beam.DoFn):  # type: ignore[misc]
         event = _decode_event(element[1])
         done = advance(decode_state(cell.read()), event, self._plans.timeline())
         count(VERDICT_COUNTS[done.verdict])
-        if done.verdict is Verdict.TOO_OLD:
-            yield TaggedOutput(DEAD_LETTER, refused_letter(event, done.verdict, done.state.floor_ms))
+        if done.verdict in REFUSED:
+            yield TaggedOutput(DEAD_LETTER, refused_letter(event, done))
         if done.verdict is not Verdict.ADVANCED:
             return
         cell.write(done.state.encoded())

@@ -18,15 +18,18 @@ from schemas.dead_letters import DeadLetterReason
 from schemas.errors import InvalidEventError
 from schemas.events import (
     ARRAY_LENGTH_MAX,
+    COUNTER_SEEDED,
     ENVELOPE,
     EVENT_BYTES_MAX,
     ID_BYTES_MAX,
     PROFILE_TYPES,
     PROFILE_UPDATED,
+    RESERVED_TYPES,
     TIME_MAX_MS,
     TIME_MIN_MS,
     Event,
 )
+from schemas.grants import rfc3339
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _to_msgpack = msgspec.msgpack.Encoder().encode
@@ -68,15 +71,16 @@ class EventParser:
             return self.from_record(_plain(line))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise _no_json(error) from None
-        if record[self._names[1]] in PROFILE_TYPES:
+        if record[self._names[1]] in RESERVED_TYPES:
             return self.from_record(_plain(line))
         return self._checked(record)
 
     def from_record(self, record: Mapping[str, Any]) -> Event:
         """An event from a decoded record (Avro, Parquet); raises as `from_json`."""
         event_type = record.get(self._names[1])
-        if isinstance(event_type, str) and event_type in PROFILE_TYPES:
-            return self._event(record, self._of_profile(event_type, record))
+        if isinstance(event_type, str) and event_type in RESERVED_TYPES:
+            seed = event_type == COUNTER_SEEDED
+            return self._event(record, _of_seed(record) if seed else self._of_profile(event_type, record))
         given = {name: record[name] for name in self._fields if record.get(name) is not None}
         for path in self._times:
             _times_to_ms(given, path)
@@ -94,6 +98,11 @@ class EventParser:
             return user_id, self._of_user(given)
         except msgspec.ValidationError as error:
             raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"user {user_id!r}: {error}") from None
+
+    def as_record(self, event: Event) -> dict[str, Any]:
+        """An event of a reserved type as JSON would carry it, its envelope under the source's names."""
+        values = (event.event_id, event.event_type, event.user_id, rfc3339(event.time_ms))
+        return {**dict(zip(self._names, values, strict=True)), **event.attributes}
 
     def _of_profile(self, event_type: str, record: Mapping[str, Any]) -> dict[str, Any]:
         """What an event says of its user: the segment it names, or the user's attributes, None for one removed."""
@@ -176,6 +185,21 @@ class EventParser:
                 detail = f"{name} = {shown} is not of the declared type {wanted} ({found})"
                 return InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, detail)
         return InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, str(error))
+
+
+def _of_seed(record: Mapping[str, Any]) -> dict[str, Any]:
+    """What a seed says: its campaign, the number of its trigger's meaning, and bytes (base64 where it is text)."""
+    try:
+        seed = msgspec.convert({name: record.get(name) for name in _Seed.__struct_fields__}, _Seed)
+    except msgspec.ValidationError as error:
+        raise InvalidEventError(DeadLetterReason.INVALID_ATTRIBUTE, f"{COUNTER_SEEDED}: {error}") from None
+    return msgspec.structs.asdict(seed)
+
+
+class _Seed(msgspec.Struct):
+    campaign: str
+    series: int
+    entries: bytes
 
 
 def _optional(name: str, fields: dict[str, Any]) -> Any:

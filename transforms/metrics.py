@@ -26,6 +26,7 @@ class Count(StrEnum):
     EVENTS_TOO_OLD = "events_too_old"
     EVENTS_LATE = "events_late"
     EVENTS_TOO_LATE = "events_too_late"
+    SEEDS_REFUSED = "seeds_refused"
     ABSENCES_OPEN = "absences_open"
     EVENTS_DEAD_LETTERED = "events_dead_lettered"
     COUNTERS_OVER_LIMIT = "counters_over_limit"

@@ -116,7 +116,8 @@ def _by_run(plan: Plan, counter: Counter, threshold: int, span: Span) -> Bound:
     """Each firing of `reach` and `every` has so many periods of its own, whatever order the events come in."""
     if span is None:
         return Bound(None, "")
-    periods = windows_touched(counter.window.period, plan.zone, *span)
+    counted_from_ms = span[0] - (plan.lookback_ms or 0)
+    periods = windows_touched(counter.window.period, plan.zone, counted_from_ms, span[1])
     count = max(0, periods - threshold + 1) if counter.fires == "from" else periods // threshold
     return Bound(count, f"{count:,} such streaks a user in {periods:,} {counter.window.period}s")
 

@@ -12,7 +12,7 @@ from runners.tenants import note_tenant
 from schemas.errors import ChangeRefusedError, UsageError, VersionConflictError
 from schemas.grants import rfc3339
 from schemas.operations import Terms
-from schemas.plans import PlanSet
+from schemas.plans import Plan, PlanSet
 from schemas.proposals import AccountSnapshot, AccountSpec, LimitSpec, Pace
 from schemas.redis_connection import connect
 from transforms.budget.merging import Difference, Merged, Side, merge
@@ -34,12 +34,14 @@ class Applied(NamedTuple):
     Attributes:
       number: of the set that is now the latest. published: that set, None where nothing had changed.
       changes: of accounts, a text each. kept: live changes that stand, a text each.
+      cold: campaigns that look back, and whose history nobody has counted yet.
     """
 
     number: int
     published: PlanSet | None
     changes: tuple[str, ...] = ()
     kept: tuple[str, ...] = ()
+    cold: Sequence[Plan] = ()
 
 
 def apply_folder(
@@ -58,7 +60,8 @@ def apply_folder(
       wins: which side, where a file and an operator changed the same cap since the last set.
 
     Raises:
-      UsageError: from_ms is earlier than every worker could know of the set.
+      UsageError: from_ms is earlier than every worker could know of the set, or so late that a campaign would fire
+        before its history could be counted.
       ChangeRefusedError: files and live changes are in conflict and nobody has chosen; all of them are told.
     """
     client = connect(url)
@@ -67,12 +70,27 @@ def apply_folder(
     if earlier and same_content(plan_set, earlier[-1]):
         return Applied(earlier[-1].number, None)
     ready = numbered(plan_set, earlier, _in_force_from(from_ms) if earlier else None)
+    cold = _cold(ready, earlier[-1]) if earlier else []
     ledger = RedisLedgerAddress(url)(plan_set.tenant)
     changes, kept = _merged(ledger, plan_set.accounts, earlier, wins, (who, why or f"set {ready.number}"), dry_run)
     if not dry_run:
         registry.publish(ready)
         note_tenant(client, plan_set.tenant)
-    return Applied(ready.number, ready, changes, kept)
+    return Applied(ready.number, ready, changes, kept, cold)
+
+
+def _cold(ready: PlanSet, before: PlanSet) -> list[Plan]:
+    """Campaigns that look back and begin to count with this set."""
+    known = {(plan.campaign, plan.series) for plan in before.plans}
+    found = [plan for plan in ready.plans if plan.lookback_ms and (plan.campaign, plan.series) not in known]
+    for plan in found:
+        start_ms, in_force_ms = plan.schedule.start_ms or 0, ready.in_force_from_ms or 0
+        if start_ms <= in_force_ms:
+            raise UsageError(
+                f"{plan.campaign}: the set is in force from {rfc3339(in_force_ms)}, the campaign fires from"
+                f" {rfc3339(start_ms)}: too soon to count its lookback:; right would be a later from:, or no lookback:"
+            )
+    return found
 
 
 def _merged(

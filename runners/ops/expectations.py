@@ -114,6 +114,8 @@ def _likeness(expected: Expected, came: _Came) -> int:
     if "campaign_id" not in same or len(same) < 2:
         return 0
     at_event, of_kind = "event_id" in same, came.kind == expected.kind
+    if not of_kind and not at_event and "event_id" in said:
+        return 0
     return 100 * at_event + 50 * of_kind + 40 - len(_disagreeing(expected, record))
 
 

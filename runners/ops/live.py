@@ -6,7 +6,7 @@ import re
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
@@ -46,7 +46,7 @@ class LiveRequest:
     grants: str
     denials: str | None
     dead_letters: str
-    server: str
+    server: str = field(repr=False)  # a URL may hold a password
     tenant: str | None
     reversals: str | None = None
     durability: Durability = Durability.LOOSE

@@ -63,8 +63,8 @@ class Refusal:
             yield f"an operator paused {decision.account}: `incentives budget audit` says who and why"
         elif reason is Reason.PACED:
             yield (
-                f"{decision.account} stood at {decision.use:,}; its pace had let go of {decision.cap:,} {self._unit} by "
-                f"then, and the grant asks {self._grant.amount:,}: later ones find more"
+                f"{decision.account} stood at {decision.use:,}; its pace had let go of {decision.cap:,} {self._unit} "
+                f"by then, and the grant asks {self._grant.amount:,}: later ones find more"
             )
         elif reason is Reason.CLOSED:
             yield f"{decision.account} was closed{self._closed_by()}; only a grant that fits keeps it open"

@@ -1,4 +1,4 @@
-"""What every place of a user's state owes, asked of memory and of Redis with and without its cache."""
+"""What every place of a user's state owes, asked of memory, of Redis with and without its cache, and of a cluster."""
 
 from __future__ import annotations
 
@@ -16,12 +16,13 @@ AWKWARD_NAMES = ["", "a b", "{other}", "na\x00ul", "ünï", "\U0001f600", "-", "
 AWKWARD_KEYS = [b"\x00", b"\x00\xff", b"(", b"+", b"-", b"[", b"a", b"a\x00", b"\xff", b"\xff\xff"]
 
 
-@pytest.fixture(params=["memory", "redis", "redis without cache"])
+@pytest.fixture(params=["memory", "redis", "redis without cache", "cluster"])
 def states(request: pytest.FixtureRequest) -> Iterator[UserStates]:
     if request.param == "memory":
         yield MemoryStates()
         return
-    client = connect(request.getfixturevalue("clean_redis"))
+    client = connect(request.getfixturevalue("nodes_url" if request.param == "cluster" else "clean_redis"))
+    client.flushall()
     redis_states = RedisStates(client, "shop", cached_users_max=20_000 if request.param == "redis" else 0)
     yield redis_states
     redis_states.drop()

@@ -142,3 +142,18 @@ def test_what_is_later_than_the_wait(tmp_path: Path, policy: str, decided: bool)
     assert counts["events_late" if decided else "events_too_late"] == 1
     if not decided:
         assert [letter["reason"] for letter in records(tmp_path / "letters.jsonl")] == ["too_late"]
+
+
+def test_what_a_run_decided_when_it_ended_is_past_in_the_next_one(tmp_path: Path) -> None:
+    folder = a_folder(tmp_path / "campaigns", CAMPAIGNS.replace("LATE", "dead-letter"), SCHEMA)
+    first = [an_event("first", "2026-03-01T12:00:00Z", amount=1)]
+    bundle = [an_event(f"e{i:04d}", "2026-03-01T13:00:00Z", amount=1) for i in range(1_000)]
+    second = [*bundle, an_event("late", "2026-03-01T10:00:00Z", amount=1)]
+    out = [str(tmp_path / f"live-{name}.jsonl") for name in FILES]
+    with embedded.start(tmp_path / "state") as server:
+        apply_folder(load_folder(folder), server.url, None, "test")
+        for name, events in (("first", first), ("second", second)):
+            stream = a_stream(tmp_path / f"{name}.jsonl", events)
+            letters = str(tmp_path / "letters.jsonl")
+            counts = run_live(LiveRequest((str(stream),), out[0], out[1], letters, server.url, None, out[2]))
+    assert counts["events_too_late"] == 1, "within the wait, but time had come to noon"

@@ -1,4 +1,4 @@
-"""Run the ledger's and the state's suites on each server we support. A server that is missing is a failure."""
+"""Run the suites of all that speaks to a server on each one we support. A server that is missing is a failure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import redis
 
 ROOT = Path(__file__).parents[2]
-SUITES = ["tests/contract", "tests/property"]
+SUITES = ["tests/contract", "tests/property", "tests/faults/test_redis_errors.py", "tests/faults/test_failover.py"]
 READY_S = 20.0
 STOP_S = 10.0
 
@@ -64,15 +64,16 @@ def run(name: str, binary: str) -> Outcome:
             if not version.startswith(name):
                 print(f"{binary} is {version}, not {name}")
                 return Outcome(version, 0, True, 0.0)
-            return suites(version, f"redis://:{password}@127.0.0.1:{port}/0", Path(folder) / "results.xml")
+            return suites(binary, version, f"redis://:{password}@127.0.0.1:{port}/0", Path(folder) / "results.xml")
         finally:
             stop(server)
 
 
-def suites(version: str, url: str, results: Path) -> Outcome:
+def suites(binary: str, version: str, url: str, results: Path) -> Outcome:
     started = time.monotonic()
     command = [sys.executable, "-m", "pytest", *SUITES, f"--junitxml={results}"]
-    code = subprocess.run(command, cwd=ROOT, env={**os.environ, "INCENTIVES_TEST_REDIS_URL": url}).returncode
+    named = {"INCENTIVES_TEST_REDIS_URL": url, "INCENTIVES_TEST_SERVER_BINARY": binary}
+    code = subprocess.run(command, cwd=ROOT, env={**os.environ, **named}).returncode
     cases = list(ElementTree.parse(results).iter("testcase")) if results.exists() else []
     passed = sum(all(part.tag not in ("failure", "error", "skipped") for part in case) for case in cases)
     return Outcome(version, passed, code != 0, time.monotonic() - started)

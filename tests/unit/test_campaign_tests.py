@@ -284,3 +284,19 @@ def test_the_json_schema_knows_tests() -> None:
     definitions = export()["$defs"]
     assert {"test", "each", "events", "until", "expect"} <= set(definitions["CampaignTest"]["properties"])
     assert {"campaign", "denied", "reversed"} <= set(definitions["Expectation"]["properties"])
+
+
+def test_a_denial_at_another_event_does_not_stand_for_a_grant(tmp_path: Path) -> None:
+    text = """test: t
+each: {event_type: purchase, user_id: ann, code: a}
+events: [{ts: 2026-03-01}, {ts: 2026-03-02}, {ts: 2026-03-03, event_id: third}, {ts: 2026-03-04, event_id: later}]
+expect:
+  - {campaign: thanks, event: e001}
+  - {campaign: thanks, event: e002}
+  - {campaign: thanks, event: later}
+  - {campaign: thanks, event: later, denied: user_grants}
+"""
+    assert differences(tmp_path, text) == [
+        ("missing", 7, "a grant: thanks, later"),
+        ("unexpected", 3, "a denial by user_grants (campaign/thanks, user: 2 of 2): thanks, ann, third"),
+    ]

@@ -140,6 +140,13 @@ def test_a_bound_is_attained(tmp_path: Path, trigger: str, days: tuple[int, ...]
     assert given == amounts(tmp_path, text)[1]
 
 
+def test_a_streak_may_have_begun_in_the_lookback(tmp_path: Path) -> None:
+    text = "trigger: {on: purchase, streak: days, reach: 4}\n" + ONE
+    text += "active: {from: 2026-03-04, to: 2026-03-06, lookback: 3d}\n"
+    assert standing(tmp_path, text, [(day, "purchase", 10) for day in range(4)])["u1"] == 10
+    assert amounts(tmp_path, text)[1] == 10
+
+
 def test_other_users_events_may_name_one_user_again_and_again(tmp_path: Path) -> None:
     text = "trigger: {on: purchase, count: events, reach: 1}\ngrant: {points: 10, to: event.referrer_id}\n"
     given = standing(tmp_path, text, [(0, "purchase", 1, f"u{i}") for i in range(5)], referrer_id="r")

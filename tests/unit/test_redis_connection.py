@@ -7,7 +7,8 @@ import os
 import pytest
 from redis import exceptions
 
-from schemas.redis_connection import PROTOCOL, RETRIES, SOCKET_TIMEOUT_S, connect, is_transient
+from schemas.redis_connection import PROTOCOL, RETRIES, SOCKET_TIMEOUT_S, connect
+from schemas.redis_errors import is_transient
 
 PIPELINE = "Command # 1 (HSET k BUSY) of pipeline caused error: "
 
@@ -18,11 +19,9 @@ TRANSIENT: list[Exception] = [
     exceptions.TimeoutError("Timeout reading from socket"),
     exceptions.BusyLoadingError("Redis is loading the dataset in memory"),
     exceptions.NoScriptError("No matching script. Please use EVAL."),
-    exceptions.ResponseError("Function not found"),
     exceptions.ReadOnlyError("You can't write against a read only replica."),
     exceptions.MasterDownError("MASTERDOWN Link with MASTER is down"),
     exceptions.ClusterDownError("CLUSTERDOWN The cluster is down"),
-    exceptions.MovedError("1234 127.0.0.1:7001"),
     exceptions.AskError("1234 127.0.0.1:7001"),
     exceptions.TryAgainError("Multiple keys request during rehashing of slot"),
     exceptions.ClusterError("TTL exhausted."),

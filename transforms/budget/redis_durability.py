@@ -8,9 +8,10 @@ from enum import StrEnum
 from typing import Any
 
 import redis
+from redis.cluster import RedisCluster
 from redis.commands.core import Script
 
-from schemas.errors import LedgerUnavailableError
+from schemas.errors import UsageError
 from transforms.budget.keys import key
 
 REPLICA_WAIT_MS = 500
@@ -38,20 +39,24 @@ class Worker:
     """
 
     def __init__(self, client: redis.Redis, tenant: str, durability: Durability) -> None:
+        if durability is Durability.STRICT and isinstance(client, RedisCluster):
+            raise UsageError(
+                "durability strict waits for replicas of one server (or of sentinels' master), not of a cluster"
+            )
         self._client: Any = client
         self._durability = durability
         self._marks = key(tenant, "marks")
         self._own = threading.local()
 
-    def ask(self, script: Script, control: str, args: list[Any]) -> Any:
+    def ask(self, script: Script, declared: list[str], args: list[Any]) -> Any:
         """Call a script that keeps marks, and wait for what the mode waits for.
 
         Raises:
-          LedgerUnavailableError: no replica has the answer yet.
+          redis.ResponseError: UNREPLICATED, no replica has the answer yet; or what the script refuses.
         """
         own = self._own.__dict__
         name = own.setdefault("name", secrets.token_hex(8))
-        keys, given = [control, self._marks], [*args, name, own.get("entry", 0)]
+        keys, given = [*declared, self._marks], [*args, name, own.get("entry", 0)]
         if self._durability is Durability.LOOSE:
             reply = script(keys, given)
         else:
@@ -76,5 +81,5 @@ class Worker:
         pipe.wait(1, REPLICA_WAIT_MS)
         reply, *_, replicas = pipe.execute()
         if replicas < 1:
-            raise LedgerUnavailableError("no replica has the answer yet")
+            raise redis.ResponseError("UNREPLICATED no replica has the answer yet")
         return reply

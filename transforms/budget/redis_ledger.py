@@ -12,8 +12,9 @@ import redis
 from schemas.errors import LedgerUnavailableError, VersionConflictError
 from schemas.operations import AuditEntry, Operation, OperationAnswer
 from schemas.proposals import AccountSnapshot, AccountSpec, Decision, LimitSpec, Request, Use
-from schemas.redis_connection import is_transient
-from transforms.budget.keys import control, key
+from schemas.redis_connection import answered, pool_of
+from schemas.redis_errors import CAUGHT
+from transforms.budget.keys import control, declared, key
 from transforms.budget.ports import (
     BATCH_MAX,
     LogEntry,
@@ -64,8 +65,8 @@ class RedisLedger:
         durability: Durability = Durability.OFF,
     ) -> None:
         self._client, self._tenant, self._wait = client, tenant, wait
+        self._keys = declared(tenant)
         self._worker = None if durability is Durability.OFF else Worker(client, tenant, durability)
-        self._control = control(tenant)
         self._scripts = {name: client.register_script(source(name)) for name in NAMES}
         self._decide = self._scripts["decide"]
 
@@ -98,7 +99,7 @@ class RedisLedger:
         return self._answer(lambda: self._client.xrevrange(key(self._tenant, "audit"), last, "-", AUDIT_PAGE))
 
     def frozen(self) -> str | None:
-        why = self._answer(lambda: self._client.hget(self._control, "frozen"))
+        why = self._answer(lambda: self._client.hget(control(self._tenant), "frozen"))
         return why.decode() if why is not None else None
 
     def decide(self, requests: Sequence[Request]) -> list[Decision]:
@@ -119,7 +120,7 @@ class RedisLedger:
             for batch in batches:
                 yield batch, self.decide(batch)
             return
-        turn = _Turn(self._client, self._decide.sha, self._control, self.decide)
+        turn = _Turn(self._client, self._decide.sha, self._keys, self.decide)
         try:
             for batch in batches:
                 require_valid_batch(batch, self._tenant)
@@ -156,12 +157,12 @@ class RedisLedger:
 
     def _account(self, name: str) -> AccountSnapshot:
         def read() -> Any:
-            with self._client.pipeline() as pipe:
+            with self._client.pipeline(transaction=True) as pipe:
                 pipe.hgetall(key(self._tenant, "account", name))
                 pipe.hgetall(key(self._tenant, "slices", name))
                 return pipe.execute()
 
-        account, slices = self._answer(read)
+        account, slices = (_fields(answer) for answer in self._answer(read))
         unit, _, wire, paused = unpack(account[b"definition"])
         limits = read_limits(wire)
         caps = {limit.period: limit for limit in limits}
@@ -179,28 +180,17 @@ class RedisLedger:
         worker = self._worker
         if worker is None:
             return self._call(script, args)
-        return self._answer(lambda: worker.ask(self._scripts[script], self._control, args))
+        return self._answer(lambda: worker.ask(self._scripts[script], self._keys, args))
 
     def _read(self, command: str, *args: Any) -> Any:
         read = self._client.execute_command if self._worker is None else self._worker.read
         return self._answer(lambda: read(command, *args))
 
     def _call(self, script: str, args: Sequence[bytes | str | int]) -> Any:
-        return self._answer(lambda: self._scripts[script](keys=[self._control], args=args))
+        return self._answer(lambda: self._scripts[script](keys=self._keys, args=args))
 
     def _answer(self, call: Callable[[], T | Any]) -> Any:
-        attempt = 0
-        while True:
-            try:
-                return call()
-            except (redis.RedisError, LedgerUnavailableError) as error:
-                if isinstance(error, redis.RedisError) and not is_transient(error):
-                    raise
-                attempt += 1
-                try:
-                    self._wait(attempt)
-                except TimeoutError:
-                    raise LedgerUnavailableError(f"no answer from the ledger after {attempt} tries: {error}") from error
+        return answered(self._client, call, self._wait, LedgerUnavailableError)
 
 
 class _Turn:
@@ -208,10 +198,11 @@ class _Turn:
     are the same, so what did happen is answered as it was."""
 
     def __init__(
-        self, client: redis.Redis, sha: str, control: str, decide: Callable[[Sequence[Request]], list[Decision]]
+        self, client: redis.Redis, sha: str, keys: list[str], decide: Callable[[Sequence[Request]], list[Decision]]
     ) -> None:
-        self._pool, self._decide = client.connection_pool, decide
-        self._command = ("EVALSHA", sha, 1, control)
+        self._client, self._root, self._decide = client, keys[0], decide
+        self._command = ("EVALSHA", sha, len(keys), *keys)
+        self._pool: Any = None
         self._connection: Any = None
         self._asked: Sequence[Request] | None = None
 
@@ -219,9 +210,10 @@ class _Turn:
         self._asked = batch
         try:
             if self._connection is None:
+                self._pool = pool_of(self._client, self._root)  # in a cluster another node may hold the root by now
                 self._connection = self._pool.get_connection()
             self._connection.send_command(*self._command, *arguments)
-        except redis.RedisError:
+        except CAUGHT:
             self.end()
 
     def answer(self) -> tuple[Sequence[Request], list[Decision]] | None:
@@ -233,7 +225,7 @@ class _Turn:
             try:
                 entry, answers, *brought = self._connection.read_response()
                 return batch, read_decisions(batch, unpack(answers), brought, entry.decode())
-            except redis.RedisError:
+            except CAUGHT:
                 self.end()
         return batch, self._decide(batch)
 
@@ -243,6 +235,11 @@ class _Turn:
             self._connection.disconnect()
             self._pool.release(self._connection)
             self._connection = None
+
+
+def _fields(answer: Any) -> dict[bytes, bytes]:
+    """Of a hash. A cluster's transaction gives its answers as they came: name, value, name, value."""
+    return answer if isinstance(answer, dict) else dict(zip(answer[::2], answer[1::2], strict=True))
 
 
 def _use(period: str, start_ms: int, raw: bytes | None, caps: dict[str, LimitSpec], held: int = 0) -> Use:

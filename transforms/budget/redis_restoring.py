@@ -11,7 +11,7 @@ import redis
 from schemas.plans import DAY_MS
 from schemas.proposals import CAP_LIMIT, Decision, Proposal, Request
 from schemas.results import Outcome, Reason
-from transforms.budget.keys import control, key
+from transforms.budget.keys import declared, key
 from transforms.budget.ports import COOLDOWN, LogEntry
 from transforms.budget.recounting import Difference
 from transforms.budget.redis_question import Question, day_of, instant, pack, unpack
@@ -83,16 +83,16 @@ class RedisRestoring:
             columns = [[] for _ in range(9)]
         columns[7] += [max(dues)] if dues else []
         question[0] = pack([*columns, [floor, told]])
-        return bool(self._scripts["decide"](keys=[control(self._tenant)], args=question)[0] != b"0")
+        return bool(self._scripts["decide"](keys=declared(self._tenant), args=question)[0] != b"0")
 
     def copy(self, sequences: Sequence[int], floor: int) -> int:
         """Put log entries again above the floor, so that they are exported: how many."""
-        return int(self._scripts["copy_entries"](keys=[control(self._tenant)], args=[floor, *sequences]))
+        return int(self._scripts["copy_entries"](keys=declared(self._tenant), args=[floor, *sequences]))
 
     def recount(self, differences: Sequence[Difference], who: str, why: str) -> int:
         """Set counters to what the records say: how many. Holds are not counters, and stay."""
         wires = [wire for wire in map(_counter_wire, differences) if wire]
-        return int(self._scripts["recount"](keys=[control(self._tenant)], args=[pack(wires), who, why]))
+        return int(self._scripts["recount"](keys=declared(self._tenant), args=[pack(wires), who, why]))
 
     def settle_marks(self) -> None:
         """What workers were answered before is settled by what was restored: nobody freezes the root for it again."""

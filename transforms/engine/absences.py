@@ -13,6 +13,8 @@ from transforms.engine.state import WINDOWS_MAX, Entry, Pending, PendingEntry, U
 class AbsenceRunner:
     """What waits for one campaign; name is its entry's."""
 
+    keeps = PendingEntry
+
     def __init__(self, name: str, series: int, absence: Absence) -> None:
         self._name, self._series, self._within_ms = name, series, absence.within_ms
 

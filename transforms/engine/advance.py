@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from schemas.events import PROFILE_TYPES, PROFILE_UPDATED, SEGMENT_JOINED, Event
+from schemas.events import COUNTER_SEEDED, PROFILE_UPDATED, RESERVED_TYPES, SEGMENT_JOINED, Event
 from schemas.proposals import Request
-from transforms.engine.campaigns import CompiledSet
 from transforms.engine.requests import Requests
+from transforms.engine.seeds import plant, refusal
+from transforms.engine.sets import CompiledSet
 from transforms.engine.state import UserState
 from transforms.engine.timeline import Timeline
 
@@ -57,6 +58,9 @@ class Verdict(StrEnum):
     TOO_OLD = "too_old"
     """At or below the floor of the known ids: it may be a repeat, so it is never counted anew."""
 
+    SEED_REFUSED = "seed_refused"
+    """A seed that would not make counters exact: nothing changes, and `why` says what is wrong with it."""
+
     TOO_LATE = "too_late"
     """Later than the wait, and the tenant's policy is not to decide it."""
 
@@ -75,6 +79,7 @@ class Advanced(msgspec.Struct, frozen=True, gc=False):
       requests: proposals and reversals. A caller that decides several inputs sorts them by key.
       matched: campaigns whose condition the event met.
       over_limit: campaigns of which something is at its maximum for this user (docs/contracts/bounds.md).
+      why: of a seed that is refused.
     """
 
     state: UserState
@@ -82,6 +87,7 @@ class Advanced(msgspec.Struct, frozen=True, gc=False):
     verdict: Verdict
     matched: Sequence[str] = ()
     over_limit: Sequence[str] = ()
+    why: str = ""
 
 
 def advance(state: UserState, given: Event | Arrival | Profile | Tick, timeline: Timeline) -> Advanced:
@@ -89,7 +95,8 @@ def advance(state: UserState, given: Event | Arrival | Profile | Tick, timeline:
 
     Args:
       state: of this user; it is handed over.
-      given: an event whose subject is this user, to be decided at once or to wait; the user's profile; or a tick.
+      given: an event whose subject is this user, to be decided at once or to wait; the user's profile; or a tick. A
+        seed is an event, of the type `counter.seeded`.
       timeline: the campaigns, of which those in force at the input's time judge it.
     """
     if isinstance(given, Event):
@@ -108,7 +115,9 @@ def _admitted(state: UserState, event: Event, plans: CompiledSet) -> Verdict | N
     """Note an event's id; the verdict if it is not to be taken in."""
     known = state.known.get(event.event_id)
     if known is not None:
-        return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
+        if event.time_ms - known[0] <= plans.horizon_ms:
+            return Verdict.DUPLICATE if known[1] == event.digest else Verdict.CONFLICTING_DUPLICATE
+        state.outlive(event.event_id)
     if state.floor_ms is not None and event.time_ms <= state.floor_ms:
         return Verdict.TOO_OLD
     state.remember(event.event_id, event.time_ms, event.digest, plans.horizon_ms)
@@ -121,7 +130,9 @@ def _decided(state: UserState, event: Event, plans: CompiledSet, timeline: Timel
     if state.due_ms is not None and state.due_ms <= time_ms:
         requests = Requests(plans.tenant)
         _fall_due(state, time_ms, timeline, requests)
-    if event.event_type in PROFILE_TYPES and not event.given_subject:
+    if event.event_type in RESERVED_TYPES and not event.given_subject:
+        if event.event_type == COUNTER_SEEDED:
+            return _seeded(state, event, timeline, requests)
         _take_profile(state, event)
     view, user = plans.view(event), plans.user_view(state.profile)
     concerned = plans.concerned(event, view, user)
@@ -138,16 +149,31 @@ def _decided(state: UserState, event: Event, plans: CompiledSet, timeline: Timel
     return Advanced(state, requests.all(plans.groups), Verdict.ADVANCED, matched, over_limit)
 
 
+def _seeded(state: UserState, seed: Event, timeline: Timeline, requests: Requests | None) -> Advanced:
+    made = requests.made if requests else ()
+    # What waits behind it was not decided; while it waited itself, nothing that makes it too late was.
+    why = refusal(state, seed, timeline, seed.time_ms if state.waiting else state.newest_ms)
+    if why:
+        state.known.pop(seed.event_id, None)  # so that it can be sent again when what was wrong is mended
+        return Advanced(state, made, Verdict.SEED_REFUSED, why=why)
+    plant(state, seed, timeline)
+    return Advanced(state, made, Verdict.ADVANCED)
+
+
 def _arrived(state: UserState, arrival: Arrival, timeline: Timeline) -> Advanced:
     event, watermark_ms = arrival
     plans = timeline.at(event.time_ms)
+    seed = event.event_type == COUNTER_SEEDED
+    if seed and event.event_id not in state.known and (why := refusal(state, event, timeline, state.newest_ms)):
+        return Advanced(state, (), Verdict.SEED_REFUSED, why=why)
     if watermark_ms is not None and event.time_ms <= watermark_ms and event.event_id not in state.known:
-        if not plans.ordering.decide_late:
+        if not plans.ordering.decide_late and not seed:
             return Advanced(state, (), Verdict.TOO_LATE)
         verdict = _admitted(state, event, plans)
         if verdict is not None:
             return Advanced(state, (), verdict)
-        return msgspec.structs.replace(_decided(state, event, plans, timeline), verdict=Verdict.LATE)
+        done = _decided(state, event, plans, timeline)
+        return done if seed else msgspec.structs.replace(done, verdict=Verdict.LATE)
     verdict = _admitted(state, event, plans)
     if verdict is None:
         insort(state.waiting, event, key=_total_order)

@@ -52,7 +52,10 @@ class Standing(NamedTuple):
 
 
 class CounterRunner(Protocol):
-    """What counts events for one campaign."""
+    """What counts events for one campaign; keeps: the entry's type."""
+
+    @property
+    def keeps(self) -> type[Entry]: ...
 
     def count(
         self, state: UserState, event: Event, added: Added, value: str | int | None
@@ -60,7 +63,7 @@ class CounterRunner(Protocol):
         """Count what an event adds and say what fired; value is what it shares with opening events."""
 
     def places(self, state: UserState, event: Event, value: str | int | None) -> list[tuple[str, int]]:
-        """The windows in which an event of this time counts, each with its firings so far."""
+        """The windows in which an event of this time counts, each with its firings so far; value None = any value's."""
 
     def standing(self, state: UserState, event: Event, value: str | int | None) -> list[Standing]:
         """Where it stands in the windows of `places`; changes nothing."""
@@ -89,6 +92,8 @@ def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> 
 
 
 class _WindowedCounter:
+    keeps = WindowedEntry
+
     def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int, again: bool) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         window = counter.window
@@ -147,7 +152,7 @@ class _WindowedCounter:
 
     def _begun(self, state: UserState, entry: WindowedEntry, time_ms: int, start: int) -> WindowCount | None:
         """A new window; None where no more can be kept."""
-        self._drop_ended(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop_ended(entry, max(time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.windows) >= WINDOWS_MAX:
             return None
         window = entry.windows[start] = WindowCount()
@@ -163,6 +168,8 @@ class _WindowedCounter:
 
 
 class _SlidingCounter:
+    keeps = SlidingEntry
+
     def __init__(self, name: str, series: int, counter: Counter, horizon_ms: int, refunds: bool) -> None:
         self._name, self._series, self._refunds = name, series, refunds
         self._span_ms, self._keep_ms = counter.window.span_ms, counter.window.span_ms + horizon_ms
@@ -238,6 +245,8 @@ class _SlidingCounter:
 
 
 class _RunsCounter:
+    keeps = RunsEntry
+
     def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._period, self._zone = counter.window.period, zone
@@ -252,7 +261,7 @@ class _RunsCounter:
             entry = state.entries[self._name] = RunsEntry(self._series, [])
         runs, start = entry.runs, self._start(event.time_ms)
         if len(runs) > 1:
-            self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+            self.pruned(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         place = bisect_right(runs, start, key=lambda run: run.first_ms)
         left = runs[place - 1] if place else None
         if left is not None and start <= left.last_ms:
@@ -305,6 +314,8 @@ class _RunsCounter:
 class OpenedCounter:
     """Windows that opening events begin, each with a counter of its own."""
 
+    keeps = OpenedEntry
+
     def __init__(
         self, name: str, series: int, counter: Counter, opening: Opening, horizon_ms: int, again: bool
     ) -> None:
@@ -316,7 +327,7 @@ class OpenedCounter:
     def open(self, state: UserState, event: Event, value: str | int | None) -> bool:
         """Begin a window; False where no more can be kept."""
         entry = self._entry(state)
-        self.pruned(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        self.pruned(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.openings) >= WINDOWS_MAX:
             return False
         insort(entry.openings, Opened(event.time_ms, event.event_id, value, WindowCount()), key=_opened_at)
@@ -386,14 +397,14 @@ class OpenedCounter:
         return entry
 
     def _open_at(self, entry: OpenedEntry, event: Event, value: str | int | None) -> list[Opened]:
-        """Windows open at an event: begun before it in the total order, not ended, of the same value."""
+        """Windows open at an event: begun before it in the total order, not ended, of the same value; None = of any."""
         within = self._within_ms
         return [
             opened
             for opened in entry.openings
             if (opened.time_ms, opened.event_id) < (event.time_ms, event.event_id)
             and (within is None or event.time_ms < opened.time_ms + within)
-            and opened.value == value
+            and (value is None or opened.value == value)
         ]
 
     def _first_ones(self, entry: OpenedEntry, firings: Sequence[Firing], value: str | int) -> tuple[list[Firing], bool]:

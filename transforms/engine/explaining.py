@@ -13,7 +13,7 @@ from schemas.events import Event
 from schemas.order_keys import OrderKind
 from schemas.proposals import Proposal, Reversal
 from transforms.engine.advance import Advanced
-from transforms.engine.campaigns import CompiledCampaign, CompiledSet, Role
+from transforms.engine.campaigns import CompiledCampaign, Role
 from transforms.engine.counters import OpenedCounter
 from transforms.engine.explained import Course, Section, Step, instant
 from transforms.engine.explaining_counts import Seen, counted, gives_step, silence_step
@@ -21,6 +21,7 @@ from transforms.engine.explaining_matches import gate_steps, listening, match_st
 from transforms.engine.firing import Firing
 from transforms.engine.incentives import amount_of
 from transforms.engine.requests import Requests
+from transforms.engine.sets import CompiledSet
 from transforms.engine.state import decode_state
 from transforms.language.needs import shown
 

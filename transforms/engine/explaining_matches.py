@@ -87,7 +87,7 @@ def _currency(plan: Plan, event: Event) -> Step | None:
 
 
 def _dates(plan: Plan, event: Event) -> Step | None:
-    start, end = plan.schedule.start_ms, plan.schedule.end_ms
+    start, end = plan.counting.start_ms, plan.schedule.end_ms
     if start is None and end is None:
         return None
     early, late = start is not None and event.time_ms < start, end is not None and event.time_ms >= end

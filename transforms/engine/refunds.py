@@ -53,6 +53,8 @@ class _Cause(NamedTuple):
 class RefundRunner:
     """The refunds of one campaign; name is its entry's."""
 
+    keeps = RefundEntry
+
     def __init__(self, name: str, plan: Plan, tenant: str, counter: CounterRunner | None, horizon_ms: int) -> None:
         assert plan.refunds is not None
         self._horizon_ms = horizon_ms
@@ -95,7 +97,7 @@ class RefundRunner:
         if not made and (purchase.name is None or not (places or purchase.early)):
             return True
         entry = self._entry(state) or self._fresh(state)
-        self._drop(entry, max(event.time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop(entry, max(event.time_ms, state.decided_ms) - self._horizon_ms)
         if len(entry.made) + len(made) > VALUES_MAX or len(entry.bought) >= VALUES_MAX:
             return False
         entry.made += made

@@ -10,6 +10,8 @@ from transforms.engine.state import POINTS_MAX, Entry, SilenceEntry, UserState
 class SilenceRunner:
     """The silence of one campaign; name is its entry's. Kept: the times within the horizon, and the one before them."""
 
+    keeps = SilenceEntry
+
     def __init__(self, name: str, series: int, silence_ms: int, horizon_ms: int) -> None:
         self._name, self._series = name, series
         self._silence_ms, self._horizon_ms = silence_ms, horizon_ms
@@ -29,7 +31,7 @@ class SilenceRunner:
         place = bisect_right(times, time_ms)
         before = times[place - 1] if place else None
         times.insert(place, time_ms)
-        self._drop(entry, max(time_ms, state.newest_ms) - self._horizon_ms)
+        self._drop(entry, max(time_ms, state.decided_ms) - self._horizon_ms)
         return before is not None and time_ms - before >= self._silence_ms
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:

@@ -6,7 +6,7 @@ what its own campaigns cost, not what the user has ever done.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -180,7 +180,22 @@ class RefundEntry(msgspec.Struct, array_like=True, tag="b"):
     early: dict[str | int, list[Back]]
 
 
-Entry = WindowedEntry | SlidingEntry | RunsEntry | OpenedEntry | PendingEntry | SilenceEntry | RefundEntry
+class Noted(NamedTuple):
+    """An event as a campaign took it: in which role, and the user as conditions saw it."""
+
+    role: int
+    event: Event
+    user: dict[str, Any]
+
+
+class SinceEntry(msgspec.Struct, array_like=True, tag="l"):
+    """What a campaign that looks back has taken since its cut-over; noted None = nothing more is noted."""
+
+    series: int
+    noted: list[Noted] | None
+
+
+Entry = WindowedEntry | SlidingEntry | RunsEntry | OpenedEntry | PendingEntry | SilenceEntry | RefundEntry | SinceEntry
 
 
 class _Cell(msgspec.Struct, array_like=True):
@@ -223,6 +238,11 @@ class UserState:
         self.due_ms: int | None = None
         self.waiting: list[Event] = []
 
+    @property
+    def decided_ms(self) -> int:
+        """No event that waits is earlier: what is older than the horizon by this is needed by none of them."""
+        return self.waiting[0].time_ms if self.waiting else self.newest_ms
+
     def entry(self, name: str, series: int) -> Entry | None:
         """The entry of a name; None if there is none, or only one of an earlier meaning of its campaign's trigger."""
         found = self.entries.get(name)
@@ -239,6 +259,10 @@ class UserState:
         if time_ms > self.newest_ms:
             self.newest_ms = time_ms
         self.forget(self.newest_ms - horizon_ms)
+
+    def outlive(self, event_id: str) -> None:
+        """Drop a known id that an event beyond the horizon has, before anything else has made it too old."""
+        self.floor_ms = max(self.known.pop(event_id)[0], self.floor_ms or 0)
 
     def forget(self, before_ms: int) -> None:
         """Drop known ids of events before an instant, oldest arrivals first; the floor rises to what was dropped."""

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from schemas.errors import InvariantError
 from schemas.events import Event
-from schemas.plans import PlanSet
-from transforms.engine.campaigns import CompiledSet
+from schemas.plans import Plan, PlanSet
+from transforms.engine.sets import CompiledSet
 from transforms.language.collector import nothing_collected
 
 
@@ -51,5 +51,20 @@ class Timeline:
 
     def _compile(self, place: int) -> CompiledSet:
         with nothing_collected():
-            compiled = self._compiled[place] = CompiledSet(self._sets[place])
+            compiled = self._compiled[place] = CompiledSet(self._sets[place], self._cut_overs(place))
         return compiled
+
+    def _cut_overs(self, place: int) -> dict[str, int]:
+        """Since when sets in an unbroken row have a campaign that looks back; not from the beginning of time."""
+        found = {}
+        for plan in self._sets[place].plans:
+            first = place
+            while plan.lookback_ms is not None and first and _has(self._sets[first - 1], plan):
+                first -= 1
+            if plan.lookback_ms is not None and first:
+                found[plan.campaign] = self._starts[first - 1]
+        return found
+
+
+def _has(plan_set: PlanSet, plan: Plan) -> bool:
+    return any(other.campaign == plan.campaign and other.series == plan.series for other in plan_set.plans)

@@ -76,6 +76,7 @@ class _Planning:
             hold_ms=campaign.hold,
             refunds=self._refunds(campaign.refunds, counter if trigger.measures else None),
             group=group,
+            lookback_ms=campaign.active.lookback,
         )
 
     def _gifts(self, grants: Any, path: Path) -> tuple[Gift, ...]:
@@ -86,6 +87,11 @@ class _Planning:
         start, end = (self._context.instant(moment, active.zone) for moment in (active.start, active.end))
         if start is not None and end is not None and start >= end:
             self._context.problem(("active",), "from: is not before to:")
+        trigger = self._campaign.trigger
+        if active.lookback and not (trigger.measures or trigger.after or trigger.silence):
+            what = "this trigger remembers no earlier events"
+            hint = "right would be a counter (count:, sum:, distinct:, streak:), after: or silence:"
+            self._context.problem(("active", "lookback"), f"{what}; {hint}")
         return Schedule(start, end, tuple(sorted({WEEKDAYS.index(day) for day in active.days})), active.hours)
 
     def _audience(self) -> AudiencePlan:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -9,7 +10,10 @@ import msgspec
 
 from schemas.errors import UsageError
 from schemas.expressions import Expression
-from schemas.plans import Pairing, Plan, PlanSet, expressions_in
+from schemas.plans import ArraySum, DistinctItems, Pairing, Plan, PlanSet, expressions_in
+
+_TOKEN = re.compile(r""""(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'|\w+|\S""")
+_OF_THE_CALENDAR = ("day", "week", "month", "run")
 
 
 class Registry(Protocol):
@@ -90,12 +94,15 @@ def _meaning(plan: Plan) -> tuple[object, ...]:
     if counter is None:
         return *which, *parts, spans
     measure = type(counter.measure), *(_text(expression) for expression in expressions_in(counter.measure))
-    return *which, *parts, spans, measure, counter.window, counter.fires, counter.restart, plan.zone
+    array = counter.measure.array if isinstance(counter.measure, ArraySum | DistinctItems) else ""
+    zone = plan.zone if counter.window.kind in _OF_THE_CALENDAR else ""
+    return *which, *parts, spans, measure, array, counter.window, counter.fires, counter.restart, zone
 
 
 def _pair(pairing: Pairing | None) -> object:
     return pairing and (_text(pairing.first), _text(pairing.then))
 
 
-def _text(expression: Expression | None) -> str | None:
-    return None if expression is None else expression.text
+def _text(expression: Expression | None) -> tuple[str, ...] | None:
+    """Its words and signs: spaces and line breaks between them mean nothing."""
+    return None if expression is None else tuple(_TOKEN.findall(expression.text))

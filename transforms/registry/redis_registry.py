@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 
 from schemas.errors import RegistryUnavailableError, UsageError
 from schemas.plans import PlanSet, decode_plan_set, encode_plan_set
-from schemas.redis_connection import is_transient
-
-T = TypeVar("T")
+from schemas.redis_connection import answered
 
 
 def do_not_wait(attempt: int) -> None:
@@ -44,15 +42,4 @@ class RedisRegistry:
             raise UsageError(f"set {plan_set.number} was published by someone else meanwhile: apply again")
 
     def _answer(self, call: Callable[[], Any]) -> Any:
-        attempt = 0
-        while True:
-            try:
-                return call()
-            except redis.RedisError as error:
-                if not is_transient(error):
-                    raise
-                attempt += 1
-                try:
-                    self._wait(attempt)
-                except TimeoutError:
-                    raise RegistryUnavailableError(f"no answer from the registry: {error}") from error
+        return answered(self._client, call, self._wait, RegistryUnavailableError)

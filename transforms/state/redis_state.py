@@ -18,7 +18,8 @@ import redis
 from redis.client import Pipeline
 from redis.typing import EncodableT, FieldT
 
-from schemas.redis_connection import is_transient
+from schemas.errors import StateUnavailableError
+from schemas.redis_connection import answered
 from transforms.state.ports import BundleWrite, Outgoing, require_valid_limit, require_valid_write
 
 T = TypeVar("T")
@@ -139,17 +140,7 @@ class RedisStates:
             self._until_answered(lambda: self._client.unlink(*keys))
 
     def _until_answered(self, call: Callable[[], T]) -> T:
-        """Repeat an idempotent call until the server answers it."""
-        attempt = 0
-        while True:
-            try:
-                return call()
-            except (redis.RedisError, OSError) as error:
-                if not is_transient(error):
-                    raise
-                attempt += 1
-                self._on_wait(attempt, error)
-                self._wait(attempt)
+        return answered(self._client, call, self._wait, StateUnavailableError, self._on_wait)
 
     def _load_from_server(self, users: Sequence[str]) -> dict[str, bytes | None]:
         by_shard: dict[int, list[str]] = {}

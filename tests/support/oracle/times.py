@@ -26,8 +26,9 @@ def instant_ms(moment: dt.datetime | None, zone: str) -> int | None:
 
 
 def is_active(active: Active, time_ms: int) -> bool:
-    """[from, to), a weekday, and hours that belong to the day they begin."""
+    """[from less the lookback, to), a weekday, and hours that belong to the day they begin."""
     start, end = instant_ms(active.start, active.zone), instant_ms(active.end, active.zone)
+    start = start - (active.lookback or 0) if start is not None else None
     if (start is not None and time_ms < start) or (end is not None and time_ms >= end):
         return False
     now = local(time_ms, active.zone)
@@ -37,6 +38,12 @@ def is_active(active: Active, time_ms: int) -> bool:
     return any(
         _is_day(active, today - begun) for hours in active.hours if (begun := _days_since(hours, minute)) is not None
     )
+
+
+def is_looked_back_at(active: Active, time_ms: int) -> bool:
+    """Whether an event counts and gives nothing, because it comes before `from`."""
+    start = instant_ms(active.start, active.zone)
+    return active.lookback is not None and start is not None and time_ms < start
 
 
 def _days_since(hours: tuple[int, int], minute: int) -> dt.timedelta | None:

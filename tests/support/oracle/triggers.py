@@ -10,7 +10,7 @@ from schemas.order_keys import OrderKey, OrderKind
 from tests.support.oracle.counting import Counting
 from tests.support.oracle.gifts import gifts_of
 from tests.support.oracle.model import Firing
-from tests.support.oracle.times import instant_ms
+from tests.support.oracle.times import instant_ms, is_looked_back_at
 
 _TURN = 1
 
@@ -124,5 +124,6 @@ class Triggers(Counting):
             what.get("step", 0),
             what.get("n", 0),
         )
-        gifts = gifts_of(grants, event, self.subject, self.users[i]) if grants else ()
+        gives = grants and not is_looked_back_at(self.campaign.active, event.time_ms)
+        gifts = gifts_of(grants, event, self.subject, self.users[i]) if gives else ()
         return Firing(key, self.campaign, event, gifts, grants, **what)

@@ -1,8 +1,8 @@
 #!lua
 -- Decide a batch of requests, proposals against their accounts and reversals: each whole or not at all, in order.
 --
--- KEYS (1 or 2): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
---   [2] the workers' marks, where they are kept; the last two of ARGV are then as in parts/marks.lua
+-- KEYS (1): [1] the root's control hash; every other key is built from it by `key` and shares its hash tag
+--   [3] the workers' marks, where they are kept; the last two of ARGV are then as in parts/marks.lua
 -- ARGV:
 --   [1] cmsgpack columns: {routes, homes, users, route, home, user, amount, times, shapes, restored}
 --       restored: as in parts/restoring.lua, where the root is frozen and gets back what it lost; else absent

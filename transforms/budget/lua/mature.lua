@@ -1,7 +1,7 @@
 #!lua
 -- Bring the holds that are due by an instant to their end, the oldest first.
 --
--- KEYS (1 or 2): as in decide.lua
+-- KEYS: as in decide.lua
 -- ARGV: [1] the instant, ms since the epoch   [2] the packed OrderKey of that instant   [3] how many holds at most
 --   [4] no requests, packed
 -- Reply: as of decide.lua, without answers: {entry or "0", empty list, cmsgpack list of {0, answer}, packed proposals};
