@@ -240,9 +240,12 @@ class RefundRunner:
                 requests, cause, [made for made in entry.made if (made.place, made.step, made.n) in gone], _WHOLE, 0
             )
         elif rule in ("pro-rata", "whole"):
-            for number, (bought, share) in enumerate(shares):
-                fired = [made for made in entry.made if made.event_id == bought.event_id]
-                self._by_share(requests, cause, fired, _WHOLE if rule == "whole" else share, number)
+            fired: dict[tuple[int, int], list[Made]] = {}  # purchases refunded alike are one reversal
+            for bought, (back, of) in shares:
+                share = _WHOLE if rule == "whole" or back >= of else (back, of)
+                fired.setdefault(share, []).extend(made for made in entry.made if made.event_id == bought.event_id)
+            for number, (share, made) in enumerate(fired.items()):
+                self._by_share(requests, cause, made, share, number)
 
     def _by_share(
         self, requests: Requests, cause: _Cause, made: Iterable[Made], share: tuple[int, int], number: int
