@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from schemas.proposals import Decision, LimitSpec, Lock, Proposal
-from schemas.results import Outcome, Reason
+from schemas.grant_operations import GrantOperation, Redecide
+from schemas.proposals import Decision, LimitSpec, Lock, Occurrence, Proposal, digest
+from schemas.results import GrantOutcome, Outcome, Reason
 from tests.support.ledgers import (
     DAY_MS,
     HOUR_MS,
@@ -150,3 +151,14 @@ def test_a_waiting_part_is_forgotten_with_its_reversal_and_a_whole_one_denies(le
     later: list[Proposal] = [a_single("a", 6, at_ms=DAY_MS), a_single("b", 6, at_ms=DAY_MS)]
     assert amounts(ledger.decide(later)) == [6, Reason.REVERSED]
     assert total(ledger) == (1, 6)
+
+
+def test_what_is_decided_again_below_the_floor_is_too_old_and_told_so(ledger: Any) -> None:
+    capped(ledger, LimitSpec("user", 0))
+    refused = ledger.decide([a_single("a", 5, slices=(("user", 0),))])[0]
+    ledger.drop(Floors(0, (CampaignFloor("c1", DAY_MS, True),)))
+    grant = Occurrence(digest(("test", "a")), "d1", "c1")
+    answer = ledger.change_grant(GrantOperation("again", Redecide(grant, refused.entry), "ann", "a test"))
+    assert (answer.outcome, answer.became, answer.entry) == (GrantOutcome.APPLIED, Outcome.DENIED, "")
+    changed = next(iter(ledger.audit())).grant
+    assert changed is not None and (changed.old.entry, changed.new.entry) == (refused.entry, "")

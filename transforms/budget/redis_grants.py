@@ -102,4 +102,4 @@ def read_changed(old: bytes, new: bytes) -> ChangedGrant:
 
 def _state(wire: list[Any]) -> GrantState:
     outcome, user, asked, amount, taken, entry, ended = wire
-    return GrantState(_DECIDED[outcome - 1], user, asked, amount, taken, str(entry), _ENDED[ended])
+    return GrantState(_DECIDED[outcome - 1], user, asked, amount, taken, str(entry) if entry else "", _ENDED[ended])
