@@ -226,7 +226,7 @@ class MemoryLedger:
     def _decide(self, proposal: Proposal, time_ms: int) -> Decision:
         first = proposal.offers[0].grants[0]
         content = (first.recipient, first.amount)
-        if self._dropped.has_grant(first) if _is_single(proposal) else self._dropped.has_list(proposal):
+        if self._is_dropped(proposal):
             return _TOO_OLD
         known = self._known(proposal)
         if isinstance(known, Listed) and any(made and self._dropped.has_grant(made.grant) for made in known.grants):
@@ -241,6 +241,12 @@ class MemoryLedger:
             refusal = outcome
         assert refusal is not None
         return self._deny(proposal, refusal)
+
+    def _is_dropped(self, proposal: Proposal) -> bool:
+        """Whether the record that it would have, or has, is below a floor."""
+        if _is_single(proposal):
+            return self._dropped.has_grant(proposal.offers[0].grants[0])
+        return self._dropped.has_list(proposal)
 
     def _known(self, proposal: Proposal) -> Made | Denied | Listed | None:
         """What answers the proposal already: its own record, or a grant of the list that another decision has made."""
@@ -385,7 +391,7 @@ class MemoryLedger:
         assert isinstance(change, Redecide)
         entry = self._log.get(change.entry)
         proposal = refused_proposal(entry, change.grant) if entry else None
-        if proposal is None:
+        if proposal is None or self._is_dropped(proposal):
             return GrantAnswer(GrantOutcome.UNKNOWN)
         records: dict[Any, Any] = self._grants if _is_single(proposal) else self._lists
         name = home_of(proposal.offers[0].grants[0]) if _is_single(proposal) else proposal.decision_id
