@@ -82,20 +82,35 @@ def counter_runner(name: str, plan: Plan, counter: Counter, horizon_ms: int) -> 
     """The runner of a campaign's counter; name is its entry's."""
     series, zone, opening, refunds = plan.series, plan.zone, plan.opening, plan.refunds
     again = refunds is not None and refunds.again
+    refundable_ms: int | None = 0
+    if refunds is not None and refunds.pairing is not None and refunds.counter_down:
+        refundable_ms = refunds.within_ms
     if counter.window.kind == "last":
         return _SlidingCounter(name, series, counter, horizon_ms, refunds is not None)
     if counter.window.kind == "run":
         return _RunsCounter(name, series, counter, zone, horizon_ms)
     if opening is not None:
-        return OpenedCounter(name, series, counter, opening, horizon_ms, again)
-    return _WindowedCounter(name, series, counter, zone, horizon_ms, again)
+        return OpenedCounter(name, series, counter, opening, horizon_ms, again, refundable_ms)
+    return _WindowedCounter(name, series, counter, zone, horizon_ms, again, refundable_ms)
 
 
 class _WindowedCounter:
+    """refundable_ms: how long behind its end a refund that names its purchase may lower a window; None = for good."""
+
     keeps = WindowedEntry
 
-    def __init__(self, name: str, series: int, counter: Counter, zone: str, horizon_ms: int, again: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        series: int,
+        counter: Counter,
+        zone: str,
+        horizon_ms: int,
+        again: bool,
+        refundable_ms: int | None,
+    ) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
+        self._refundable_ms = refundable_ms
         window = counter.window
         self._kind = window.kind
         self._span = (window.span_ms, window.origin_ms)
@@ -142,7 +157,8 @@ class _WindowedCounter:
 
     def expires_ms(self, entry: Entry) -> int | None:
         assert isinstance(entry, WindowedEntry)
-        return window_end(self._kind, self._zone, max(entry.windows, default=0), self._span[0])
+        end_ms = window_end(self._kind, self._zone, max(entry.windows, default=0), self._span[0])
+        return None if end_ms is None or self._refundable_ms is None else end_ms + self._refundable_ms
 
     def _entry(self, state: UserState) -> WindowedEntry:
         entry = state.entry(self._name, self._series)
@@ -159,10 +175,10 @@ class _WindowedCounter:
         return window
 
     def _drop_ended(self, entry: WindowedEntry, before_ms: int) -> None:
-        """Drop the windows whose end lies at or before an instant."""
-        if self._kind == "lifetime" or not entry.windows:
+        """Drop the windows whose end lies at or before an instant, and that no refund can lower any more."""
+        if self._kind == "lifetime" or not entry.windows or self._refundable_ms is None:
             return
-        current = self._start(before_ms)
+        current = self._start(before_ms - self._refundable_ms)
         for start in [start for start in entry.windows if start < current]:
             del entry.windows[start]
 
@@ -312,15 +328,25 @@ class _RunsCounter:
 
 
 class OpenedCounter:
-    """Windows that opening events begin, each with a counter of its own."""
+    """Windows that opening events begin, each with a counter of its own; refundable_ms as above."""
 
     keeps = OpenedEntry
 
     def __init__(
-        self, name: str, series: int, counter: Counter, opening: Opening, horizon_ms: int, again: bool
+        self,
+        name: str,
+        series: int,
+        counter: Counter,
+        opening: Opening,
+        horizon_ms: int,
+        again: bool,
+        refundable_ms: int | None,
     ) -> None:
         self._name, self._series, self._horizon_ms = name, series, horizon_ms
         self._within_ms, self._once_per_value = opening.within_ms, opening.once_per_value
+        self._kept_ms: int | None = None
+        if opening.within_ms is not None and refundable_ms is not None:
+            self._kept_ms = opening.within_ms + refundable_ms
         self._rule = WindowRule(counter, again)
         self._multiples = counter.fires == "every"
 
@@ -375,16 +401,16 @@ class OpenedCounter:
 
     def pruned(self, entry: Entry, before_ms: int) -> Entry | None:
         assert isinstance(entry, OpenedEntry)
-        if self._within_ms is not None:
-            while entry.openings and entry.openings[0].time_ms + self._within_ms <= before_ms:
+        if self._kept_ms is not None:
+            while entry.openings and entry.openings[0].time_ms + self._kept_ms <= before_ms:
                 del entry.openings[0]
         return entry if entry.openings or entry.fired else None
 
     def expires_ms(self, entry: Entry) -> int | None:
         assert isinstance(entry, OpenedEntry)
-        if self._within_ms is None or entry.fired:
+        if self._kept_ms is None or entry.fired:
             return None
-        return entry.openings[-1].time_ms + self._within_ms if entry.openings else 0
+        return entry.openings[-1].time_ms + self._kept_ms if entry.openings else 0
 
     def _read(self, state: UserState) -> OpenedEntry:
         known = state.entry(self._name, self._series)
