@@ -61,25 +61,26 @@ def summary_table(summary: Summary) -> Table:
     """A backtest's campaigns: matched, granted, denied by reason, spent of cap, and when a cap was reached."""
     table = Table(title=f"Campaigns of {summary.tenant}", title_justify="left", header_style="bold")
     table.add_column("campaign")
-    for heading in ("matched", "granted", "amount", "of cap"):
+    takes_back = any(row.taken_back for row in summary.campaigns.values())
+    for heading in ("matched", "granted", "amount", *(["taken back"] if takes_back else []), "of cap"):
         table.add_column(heading, justify="right")
     table.add_column("denied")
     table.add_column("cap reached (UTC)")
     for campaign, row in sorted(summary.campaigns.items()):
         denied = ", ".join(f"{count:,} {reason}" for reason, count in sorted(row.denied.items())) or "-"
         amount = f"{row.amount:,} {row.unit}"
-        table.add_row(
-            campaign, number(row.matched), number(row.granted), amount, _share(row), denied, moment(row.exhausted_at)
-        )
+        back = [number(row.taken_back)] if takes_back else []
+        counts = number(row.matched), number(row.granted), amount
+        table.add_row(campaign, *counts, *back, _share(row), denied, moment(row.exhausted_at))
     return table
 
 
 def _share(row: CampaignSummary) -> str:
-    """How much of its total cap a campaign has used."""
+    """How much of its total cap a campaign has used when all is done: what was given back is free again."""
     if row.cap_amount:
-        return f"{row.amount / row.cap_amount:.1%} of {row.cap_amount:,}"
+        return f"{row.used_amount / row.cap_amount:.1%} of {row.cap_amount:,}"
     if row.cap_grants:
-        return f"{row.granted / row.cap_grants:.1%} of {row.cap_grants:,} grants"
+        return f"{row.used_grants / row.cap_grants:.1%} of {row.cap_grants:,} grants"
     return "-"
 
 
@@ -128,6 +129,8 @@ _COLUMNS = (
 
 def _cell(column: _Column, row: dict[str, Any]) -> str:
     value = row.get(column.key)
+    if column.key == "committed" and not row["unit"]:
+        return "-"  # points and dollars do not add up
     if column.key == "state":
         return _STATES[row["state"]]
     if column.key == "left" and value is not None and value < 0:

@@ -207,6 +207,8 @@ def _campaigns(
             denied=entry.denied,
             cap_grants=total.grants_cap,
             cap_amount=total.amount_cap,
+            used_grants=total.grants,
+            used_amount=total.amount,
             exhausted_at=entry.exhausted_at,
             taken_back=entry.taken_back,
             first_at=entry.first_at,

@@ -12,7 +12,12 @@ Say = Callable[[dict[str, int]], None]
 
 
 class CampaignSummary(msgspec.Struct, kw_only=True):
-    """One campaign's row of a backtest. Amounts in minor units of unit; cap None = not capped in total."""
+    """One campaign's row of a backtest. Amounts in minor units of unit.
+
+    Attributes:
+      cap_grants, cap_amount: in total, None = not capped; used_grants, used_amount: what counts against them at the
+        end, in the cap's unit: less what was given back, and what was charged where a grant has a stated cost.
+    """
 
     matched: int
     granted: int
@@ -22,6 +27,8 @@ class CampaignSummary(msgspec.Struct, kw_only=True):
     denied: dict[str, int]
     cap_grants: int | None
     cap_amount: int | None
+    used_grants: int
+    used_amount: int
     taken_back: int
     exhausted_at: str | None
     first_at: str | None

@@ -20,7 +20,7 @@ from runners.ops.campaigns import apply_folder
 from runners.ops.live import LiveRequest, run_live
 from runners.ops.summary import Summary
 from schemas.errors import DeadLetterLimitError, UsageError
-from tests.support.campaigns import a_folder, a_stream, an_event, records
+from tests.support.campaigns import a_folder, a_plan_set, a_stream, an_event, records
 from transforms.dead_letter import DeadLetterLimit
 from transforms.language import load_folder
 
@@ -263,3 +263,23 @@ limits: [{per: user and week, amount: 21}]
     assert counts["events_advanced"] == 2_500 and not (tmp_path / "dead.jsonl").exists()
     assert sorted((tmp_path / "live.jsonl").read_bytes().splitlines()) == sorted(expected)
     assert len(expected) > 500
+
+
+def test_the_summary_tells_what_counts_against_a_cap_not_what_was_ever_granted(tmp_path: Path) -> None:
+    text = (
+        "campaign: back\ntrigger: {on: purchase}\ngrant: {points: {of: event.amount}}\nlimits: [{amount: 100}]\n"
+        "refunds: {on: refund, same: event.country, amount: event.amount}\n"
+    )
+    bought = {"amount": 90, "country": "order-1"}
+    stream = a_stream(
+        tmp_path / "events.jsonl",
+        [
+            an_event("e1", "2026-03-01T10:00:00Z", **bought),
+            an_event("e2", "2026-03-02T10:00:00Z", kind="refund", **bought),
+            an_event("e3", "2026-03-03T10:00:00Z", amount=80, country="order-2"),
+        ],
+    )
+    plan_set = a_plan_set(tmp_path / "campaigns", text)
+    row = run_backtest(BacktestRequest([str(stream)], plan_set, tmp_path / "out")).campaigns["back"]
+    assert (row.granted, row.amount, row.taken_back) == (2, 170, 90)
+    assert (row.used_grants, row.used_amount, row.cap_amount) == (1, 80, 100)
